@@ -1,0 +1,61 @@
+# run   the server on 127.0.0.1:8080 with the embedded Postgres and a live demo stream
+# test  all tests, on the embedded Postgres or on TEST_DATABASE_URL
+# lint  style, types, layers, and the migrations' SQL
+# bench the benchmarks
+#
+# PYTHON names the interpreter to build .venv with, `make test ARGS="-k frontier"` passes arguments on.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test lint bench
+run: .venv/.installed-run
+	@exec $(BIN)/tidemark run
+
+test: .venv/.installed-dev
+	@exec $(BIN)/pytest $(ARGS)
+
+# Squawk reads what each migration would send. alembic's own table is left out, and no statement time-out is asked for:
+# building an index CONCURRENTLY or validating a constraint rightly takes as long as the table is big.
+lint: .venv/.installed-dev
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > .venv/lint.log || { cat .venv/lint.log; exit 1; }
+	@rm -rf .venv/sql && mkdir .venv/sql
+	@from=base; for path in migrations/versions/[0-9]*.py; do \
+		name=$$(basename $$path .py) to=$$(basename $${path%%_*}); \
+		$(BIN)/alembic -c setup.cfg upgrade $$from:$$to --sql > .venv/sql/$$name.sql; \
+		sed -i '/^CREATE TABLE alembic_version/,/^);/d' .venv/sql/$$name.sql; \
+		from=$$to; \
+	done
+	@$(BIN)/squawk --pg-version=15.0 --exclude=require-statement-timeout .venv/sql/*.sql > .venv/lint.log \
+		|| { cat .venv/lint.log; exit 1; }
+
+bench: .venv/.installed-dev
+	@test -e tests/benchmarks/__main__.py || { echo "There are no benchmarks yet (tests/benchmarks)." >&2; exit 1; }
+	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
+# What `run` needs is a part of what `dev` installs, so either order of the two leaves a complete environment.
+.venv/.installed-run: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing Tidemark into .venv"
+	@$(PIP) -e '.[embedded,demo]'
+	@touch $@
+
+.venv/.installed-dev: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing Tidemark and its development tools into .venv"
+	@$(PIP) -e '.[dev]'
+	@touch .venv/.installed-run $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Tidemark needs Python 3.11 or newer as '$(PYTHON)'; name another one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null \
+		|| { echo "'$(PYTHON)' cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv

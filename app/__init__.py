@@ -1,0 +1,1 @@
+"""Tidemark: recorded connector status, and completion tokens that answer truthfully."""

@@ -1,0 +1,1 @@
+"""HTTP and JSON: who may enter, what a request says, what the answer looks like. One module per resource."""

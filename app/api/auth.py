@@ -1,0 +1,75 @@
+"""Who may enter: the one table of every route and the role it asks for, and the check before every view."""
+
+from flask import Flask, g, request
+
+from app.api import runtime
+from app.config import AuthProvider
+from app.domain.api_key import ApiKeyText
+from app.domain.errors import AuthenticationFailed, InsufficientPermissions
+from app.domain.roles import Principal, Role
+from app.services.authenticate import ANYONE, authenticate
+from app.store.engine import run
+
+ROLES: dict[str, Role | None] = {
+    "connectors.read_stats": Role.READ,
+    "connectors.put_report": Role.WRITE,
+    "connectors.delete_connector": Role.WRITE,
+    "connectors.issue_completion_token": Role.WRITE,
+    "tokens.read_completion_status": Role.READ,
+    "reports.post_reports": Role.WRITE,
+    "pipelines.list_pipelines": Role.READ,
+    "pipelines.read_pipeline": Role.READ,
+    "pipelines.put_pipeline": Role.WRITE,
+    "pipelines.read_pipeline_stats": Role.READ,
+    "pipelines.read_pipeline_metrics": Role.READ,
+    "service.read_config": Role.READ,
+    "service.read_cluster_health": Role.READ,
+    "service.read_metrics": Role.READ,
+    "api_keys.list_api_keys": Role.WRITE,
+    "api_keys.create_api_key": Role.WRITE,
+    "api_keys.read_api_key": Role.WRITE,
+    "api_keys.delete_api_key": Role.WRITE,
+    # Nobody is asked for a credential here.
+    "service.healthz": None,
+    "service.readyz": None,
+    "service.read_authentication": None,
+    "api-docs.openapi_json": None,
+    "docs.show": None,
+}
+
+
+def register(app: Flask) -> None:
+    """Asks for the role of its route before every request. Call it when all routes are there.
+
+    Raises LookupError when a route is missing from ROLES: nobody could say who may use it.
+    """
+    forgotten = {rule.endpoint for rule in app.url_map.iter_rules()} ^ ROLES.keys()
+    if forgotten:
+        raise LookupError(f"routes and app/api/auth.py disagree about {sorted(forgotten)}")
+    app.before_request(_enter)
+
+
+def _enter() -> None:
+    # An unknown route or a wrong method has no endpoint; Flask answers it before any view could run.
+    required = ROLES[request.endpoint] if request.endpoint else None
+    if required is None:
+        return
+    principal = _principal()
+    if not principal.role.allows(required):
+        raise InsufficientPermissions(required=required.value, actual=principal.role.value)
+    g.principal = principal
+
+
+def _principal() -> Principal:
+    here = runtime.current()
+    if here.config.auth_provider is AuthProvider.NONE:
+        return ANYONE
+    key = ApiKeyText.parse(_bearer())
+    return run(here.engine, lambda connection: authenticate(connection, key))
+
+
+def _bearer() -> str:
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise AuthenticationFailed
+    return credential.strip()

@@ -1,0 +1,420 @@
+"""The JSON documents, as marshmallow schemas: they validate what is written, and document what is read."""
+
+from collections.abc import Callable
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from app.domain import names
+from app.domain.connector import Report, StreamPosition
+from app.domain.errors import InvalidParam
+from app.domain.position import MAX_OFFSET, Position
+from app.domain.roles import Role
+from app.domain.status import (
+    MAX_ERRORS_KEPT,
+    CompletedFrontier,
+    ConnectorError,
+    ErrorKind,
+    Health,
+    Metrics,
+    Recording,
+    Status,
+    cut_message,
+    parse_time,
+)
+
+MAX_REPORTS = 1000
+MAX_ERRORS = 10 * MAX_ERRORS_KEPT  # that one report may bring, of a kind
+MAX_TEXT = 8192  # characters
+MAX_INTERVAL = 86400.0  # seconds
+
+
+class Count(fields.Integer):
+    """An integer from 0 to 2^63-1, written as one: no boolean, no text, no 1.0."""
+
+    def __init__(self, *, least: int = 0, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(least, MAX_OFFSET), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool):
+            raise self.make_error("invalid")
+        number: int = super()._deserialize(value, attr, data, **kwargs)
+        return number
+
+
+class Flag(fields.Boolean):
+    """true or false, and nothing that merely resembles them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Seconds(fields.Float):
+    """A positive number of seconds, at most a day."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        over_zero = validate.Range(0, MAX_INTERVAL, min_inclusive=False)
+        super().__init__(validate=over_zero, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
+        if isinstance(value, bool | str):
+            raise self.make_error("invalid")
+        number: float = super()._deserialize(value, attr, data, **kwargs)
+        return number
+
+
+class Time(fields.String):
+    """An RFC 3339 timestamp with its time zone."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return parse_time(text)
+        except ValueError as error:
+            raise ma.ValidationError(str(error)) from None
+
+
+class PositionField(fields.Field[Position]):
+    """A stream position: an integer, or an object of component to integer. Offsets are exclusive "next" offsets."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Position:
+        try:
+            return Position.parse(value)
+        except ValueError as error:
+            raise ma.ValidationError(str(error)) from None
+
+
+class ErrorSchema(ma.Schema):
+    """Every error answer."""
+
+    message = fields.String(required=True, metadata={"description": "For people."})
+    error_code = fields.String(required=True, metadata={"description": "For programs: stable."})
+    details = fields.Dict(required=True, allow_none=True)
+
+
+class MetricsSchema(ma.Schema):
+    """A connector's counters."""
+
+    total_bytes = Count(load_default=0)
+    total_records = Count(load_default=0)
+    buffered_records = Count(load_default=0)
+    buffered_bytes = Count(load_default=0)
+    num_transport_errors = Count(load_default=0)
+    num_parse_errors = Count(load_default=0)
+    end_of_input = Flag(load_default=False)
+    processing_latency_p99_micros = Count(metadata={"description": "Left out until known."})
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Metrics:
+        return Metrics(**data)
+
+
+class HealthSchema(ma.Schema):
+    """A connector's health."""
+
+    status = fields.String(required=True, validate=validate.OneOf(["Healthy", "Unhealthy"]))
+    description = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=MAX_TEXT))
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Health:
+        return Health(healthy=data["status"] == "Healthy", description=data["description"])
+
+
+class ConnectorErrorSchema(ma.Schema):
+    """A parse or transport error."""
+
+    timestamp = Time(required=True)
+    index = Count(required=True, least=1, metadata={"description": "The error counter, this error counted."})
+    tag = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, 255))
+    message = fields.String(required=True, metadata={"description": "Cut in its middle to 8 KiB."})
+
+
+class CompletedFrontierSchema(ma.Schema):
+    """The newest input that the engine has completed, in its own terms."""
+
+    metadata = fields.Raw(required=True, allow_none=True, metadata={"example": {"sequence_numbers": {"end": 10}}})
+    ingested_at = Time(required=True)
+    processed_at = Time(required=True)
+    completed_at = Time(required=True)
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> CompletedFrontier:
+        return CompletedFrontier(**data)
+
+
+class StreamPositionSchema(ma.Schema):
+    """How far the connector has got."""
+
+    epoch = fields.String(
+        load_default=None,
+        validate=validate.Length(1, 255),
+        metadata={"description": "A label for this history of positions; left out where there is only ever one."},
+    )
+    received = PositionField(required=True, metadata={"example": {"0": 100, "1": 90}})
+    completed = PositionField(required=True, allow_none=True, metadata={"example": {"0": 100, "1": 85}})
+
+    @ma.validates_schema
+    def _check_components(self, data: dict[str, Any], **_: Any) -> None:
+        if not data["received"].offsets:
+            raise ma.ValidationError("names no component; leave the position out while it is not known", "received")
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> StreamPosition:
+        return StreamPosition(**data)
+
+
+class ReportSchema(ma.Schema):
+    """One complete measurement of a connector. What is left out has its neutral value."""
+
+    position = fields.Nested(StreamPositionSchema, load_default=None, allow_none=True)
+    recording = fields.Enum(Recording, by_value=True, load_default=Recording.SAMPLED)
+    interval_seconds = Seconds(load_default=None, allow_none=True)
+    metrics = fields.Nested(MetricsSchema, load_default=Metrics)
+    fatal_error = fields.String(load_default=None, allow_none=True)
+    parse_errors = fields.List(
+        fields.Nested(ConnectorErrorSchema), load_default=list, validate=validate.Length(max=MAX_ERRORS)
+    )
+    transport_errors = fields.List(
+        fields.Nested(ConnectorErrorSchema), load_default=list, validate=validate.Length(max=MAX_ERRORS)
+    )
+    health = fields.Nested(HealthSchema, load_default=None, allow_none=True)
+    paused = Flag(load_default=False)
+    barrier = Flag(load_default=False)
+    completed_frontier = fields.Nested(CompletedFrontierSchema, load_default=None, allow_none=True)
+
+    @ma.validates("parse_errors", "transport_errors")
+    def _check_unique(self, errors: list[dict[str, Any]], **_: Any) -> None:
+        if len({(error["tag"], error["index"]) for error in errors}) != len(errors):
+            raise ma.ValidationError("two errors have the same tag and index")
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Report:
+        return _report(data)
+
+
+class ReportItemSchema(ReportSchema):
+    """A report in a batch, with its address in the pipeline and its If-Match."""
+
+    table = fields.String(required=True, metadata={"example": "orders"})
+    connector = fields.String(required=True, metadata={"example": "billing"})
+    if_match = Count(metadata={"description": "The version seen before measuring; 0 for an unknown connector."})
+
+    @ma.validates("table")
+    def _check_table(self, table: str, **_: Any) -> None:
+        _check_name(names.canonical_table, table)
+
+    @ma.validates("connector")
+    def _check_connector(self, connector: str, **_: Any) -> None:
+        _check_name(names.connector_name, connector)
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> tuple[str, str, Report]:
+        return names.canonical_table(data["table"]), data["connector"], _report(data)
+
+
+def _check_name(rule: Callable[[str], str], name: str) -> None:
+    try:
+        rule(name)
+    except InvalidParam as error:
+        raise ma.ValidationError(error.message.rpartition(": ")[2]) from None
+
+
+def _report(data: dict[str, Any]) -> Report:
+    fatal = data["fatal_error"]
+    return Report(
+        if_match=data.get("if_match"),
+        recording=data["recording"],
+        interval_seconds=data["interval_seconds"],
+        position=data["position"],
+        status=Status(
+            metrics=data["metrics"],
+            fatal_error=None if fatal is None else cut_message(fatal),
+            health=data["health"],
+            paused=data["paused"],
+            barrier=data["barrier"],
+            completed_frontier=data["completed_frontier"],
+        ),
+        errors=(
+            *_errors(ErrorKind.PARSE, data["parse_errors"]),
+            *_errors(ErrorKind.TRANSPORT, data["transport_errors"]),
+        ),
+    )
+
+
+def _errors(kind: ErrorKind, errors: list[dict[str, Any]]) -> list[ConnectorError]:
+    return [ConnectorError(**error | {"kind": kind, "message": cut_message(error["message"])}) for error in errors]
+
+
+class RecordedSchema(ma.Schema):
+    """What Tidemark adds to the dialect's stats: the record itself."""
+
+    version = Count(required=True)
+    recorded_at = Time(required=True)
+    recording = fields.Enum(Recording, by_value=True, required=True)
+    interval_seconds = Seconds(required=True, allow_none=True)
+    epoch = fields.String(required=True, allow_none=True)
+    epoch_number = Count(required=True)
+    received = PositionField(required=True, allow_none=True)
+    completed = PositionField(required=True, allow_none=True)
+    completed_version = Count(required=True)
+    lag_records = fields.Integer(required=True, allow_none=True, metadata={"description": "null: not known."})
+    lag_seconds = fields.Float(required=True, allow_none=True, metadata={"description": "As of recorded_at."})
+
+
+class StreamSchema(ma.Schema):
+    """The part of a connector's configuration that is known."""
+
+    stream = fields.String(required=True)
+
+
+class PipelineInputSchema(ma.Schema):
+    """A connector within its pipeline's stats, which leave the errors out unless asked for them."""
+
+    endpoint_name = fields.String(required=True)
+    config = fields.Nested(StreamSchema, required=True)
+    metrics = fields.Nested(MetricsSchema, required=True)
+    fatal_error = fields.String(required=True, allow_none=True)
+    parse_errors = fields.List(fields.Nested(ConnectorErrorSchema))
+    transport_errors = fields.List(fields.Nested(ConnectorErrorSchema))
+    health = fields.Nested(HealthSchema, required=True, allow_none=True)
+    paused = Flag(required=True)
+    barrier = Flag(required=True)
+    completed_frontier = fields.Nested(CompletedFrontierSchema, required=True, allow_none=True)
+    recorded = fields.Nested(RecordedSchema, required=True)
+
+
+class StatsSchema(PipelineInputSchema):
+    """A connector's stats."""
+
+    parse_errors = fields.List(fields.Nested(ConnectorErrorSchema), required=True)
+    transport_errors = fields.List(fields.Nested(ConnectorErrorSchema), required=True)
+
+
+class VersionSchema(ma.Schema):
+    """A report's version."""
+
+    version = Count(required=True, metadata={"example": 1})
+
+
+class ReportResultSchema(ma.Schema):
+    """What became of one report of a batch: its version, or the members of its error."""
+
+    table = fields.String(required=True, allow_none=True)
+    connector = fields.String(required=True, allow_none=True)
+    status = fields.Integer(required=True, metadata={"description": "201 first, 204 after, or the error's."})
+    version = Count()
+    message = fields.String()
+    error_code = fields.String()
+    details = fields.Dict(allow_none=True)
+
+
+class TokenSchema(ma.Schema):
+    """A completion token."""
+
+    token = fields.String(required=True)
+
+
+class CompletionStatusSchema(ma.Schema):
+    """A token's status."""
+
+    status = fields.String(required=True, validate=validate.OneOf(["complete", "inprogress"]))
+    step = Count(required=True, allow_none=True, metadata={"description": "Once complete: the version it waited for."})
+
+
+class PipelineSchema(ma.Schema):
+    """A pipeline, as far as it is known."""
+
+    id = fields.UUID(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    created_at = Time(required=True)
+    deployment_status = fields.String(required=True)
+    deployment_status_since = Time(required=True)
+    program_info = fields.Raw(required=True, allow_none=True)
+
+
+class PipelineStatusSchema(ma.Schema):
+    """A pipeline's status, as its engine reports it."""
+
+    deployment_status = fields.String(required=True, validate=validate.OneOf(["Running", "Paused", "Stopped"]))
+
+
+class GlobalMetricsSchema(ma.Schema):
+    """A pipeline's metrics: the sums over its connectors."""
+
+    state = fields.String(required=True)
+    incarnation_uuid = fields.UUID(required=True)
+    start_time = fields.Integer(required=True, metadata={"description": "Seconds since 1970."})
+    transaction_status = fields.String(required=True)
+    total_input_records = fields.Integer(required=True)
+    total_input_bytes = fields.Integer(required=True)
+    buffered_input_records = fields.Integer(required=True)
+    buffered_input_bytes = fields.Integer(required=True)
+    total_processed_records = fields.Integer(required=True)
+    pipeline_complete = Flag(required=True)
+
+
+class PipelineStatsSchema(ma.Schema):
+    """A pipeline's stats."""
+
+    checkpoint_activity = fields.Raw(required=True, allow_none=True)
+    global_metrics = fields.Nested(GlobalMetricsSchema, required=True)
+    inputs = fields.List(fields.Nested(PipelineInputSchema), required=True)
+    outputs = fields.List(fields.Raw(), required=True)
+    permanent_checkpoint_errors = fields.Raw(required=True, allow_none=True)
+    suspend_error = fields.Raw(required=True, allow_none=True)
+
+
+class NewApiKeySchema(ma.Schema):
+    """An API key to be made."""
+
+    name = fields.String(required=True, validate=validate.Regexp(r"[A-Za-z0-9_.-]{1,255}\Z"))
+    role = fields.Enum(Role, by_value=True, load_default=Role.READ)
+
+
+class ApiKeySchema(ma.Schema):
+    """What may be told of an API key."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    role = fields.Enum(Role, by_value=True, required=True)
+
+
+class CreatedApiKeySchema(ma.Schema):
+    """A new API key, told once."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    api_key = fields.String(required=True)
+
+
+class ConfigSchema(ma.Schema):
+    """The server."""
+
+    edition = fields.String(required=True)
+    version = fields.String(required=True)
+    tenant = fields.String(required=True)
+    role = fields.Enum(Role, by_value=True, required=True)
+
+
+class ClusterHealthSchema(ma.Schema):
+    """Whether all parts work."""
+
+    all_healthy = Flag(required=True)
+    database = fields.Nested(HealthSchema, required=True)
+
+
+class LiveSchema(ma.Schema):
+    """The process answers."""
+
+    status = fields.String(required=True)
+
+
+class ReadySchema(ma.Schema):
+    """Whether this process can do its work, check by check."""
+
+    ready = Flag(required=True)
+    checks = fields.Dict(keys=fields.String(), values=fields.Boolean(), required=True)

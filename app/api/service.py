@@ -1,0 +1,115 @@
+"""The server itself: its configuration, its health, its metrics."""
+
+from importlib.metadata import version
+from typing import Any
+
+from flask import Response
+
+from app import metrics
+from app.api import runtime
+from app.api.blueprint import Blueprint
+from app.api.runtime import principal
+from app.api.schemas import ClusterHealthSchema, ConfigSchema, LiveSchema, ReadySchema
+from app.api.stats_json import dump
+from app.domain.errors import ServiceUnavailable
+from app.domain.roles import Role
+from app.store import health, status
+from app.store.engine import run
+
+service = Blueprint("service", __name__, description="The server itself")
+
+_CHECKS = {"database": True, "migrated": True, "primary": True, "fsync": True, "synchronous_commit": True}
+
+
+@service.route("/v0/config")
+@service.refuses(Role.READ)
+@service.response(
+    200,
+    ConfigSchema,
+    example={"edition": "Open source", "version": "0.1.0", "tenant": "default", "role": "read"},
+)
+def read_config() -> dict[str, Any]:
+    """Read the server's version and who the caller is
+
+    Required role: `read` or higher.
+    """
+    caller = principal()
+    return {
+        "edition": "Open source",
+        "version": version("tidemark"),
+        "tenant": caller.tenant,
+        "role": caller.role,
+    }
+
+
+@service.route("/v0/cluster_healthz")
+@service.refuses(Role.READ)
+@service.response(
+    200, ClusterHealthSchema, example={"all_healthy": True, "database": {"status": "Healthy", "description": None}}
+)
+def read_cluster_health() -> dict[str, Any]:
+    """Read the health of all parts
+
+    Required role: `read` or higher.
+    """
+    failed = [name for name, passed in _ready().items() if not passed]
+    database = {
+        "status": "Unhealthy" if failed else "Healthy",
+        "description": f"failed: {', '.join(failed)}" if failed else None,
+    }
+    return {"all_healthy": not failed, "database": database}
+
+
+@service.route("/v0/metrics")
+@service.refuses(Role.READ)
+@service.response(200, {"type": "string"}, content_type="text/plain", example="input_connector_records_total 1041.0\n")
+def read_metrics() -> Response:
+    """Read the metrics of all the tenant's connectors in Prometheus' text format
+
+    Required role: `read` or higher.
+    """
+    owner = principal().tenant_id
+    rows = run(runtime.current().engine, lambda connection: status.read_all_connectors(connection, owner))
+    return Response(metrics.exposition((row.pipeline_name, row) for row in rows), content_type="text/plain")
+
+
+@service.route("/healthz")
+@service.response(200, LiveSchema, example={"status": "ok"})
+def healthz() -> dict[str, str]:
+    """Whether the process answers
+
+    Required role: none. Touches nothing, so that it fails only with the process.
+    """
+    return {"status": "ok"}
+
+
+@service.route("/readyz")
+@service.response(200, ReadySchema, example={"ready": True, "checks": _CHECKS})
+@service.alt_response(
+    503, schema=ReadySchema, example={"ready": False, "checks": _CHECKS | {"database": False}}, description="Not ready."
+)
+def readyz() -> Response:
+    """Whether the server can do its work
+
+    Required role: none. The database is reachable, migrated, a primary, and does not lose what it has acknowledged.
+    """
+    checks = _ready()
+    ready = all(checks.values())
+    return Response(dump({"ready": ready, "checks": checks}), 200 if ready else 503, mimetype="application/json")
+
+
+@service.route("/config/authentication")
+@service.response(200, {"type": "object"}, example={})
+def read_authentication() -> Response:
+    """How to authenticate with an identity provider
+
+    Required role: none. An empty object: there is none, API keys are given out by `POST /v0/api_keys`.
+    """
+    return Response(dump({}), mimetype="application/json")
+
+
+def _ready() -> dict[str, bool]:
+    try:
+        return run(runtime.current().engine, health.check)
+    except ServiceUnavailable:
+        return dict.fromkeys(_CHECKS, False)

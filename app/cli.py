@@ -1,0 +1,216 @@
+"""The console script ``tidemark``."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from gunicorn.app.base import Application
+from gunicorn.util import import_app
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from app.config import Config, ConfigError
+from app.domain.errors import TidemarkError
+from app.domain.names import DEFAULT_TENANT, tenant_id
+from app.domain.roles import Role
+from app.domain.status import format_time
+from app.domain.token import TokenId, evaluate
+from app.embedded import EmbeddedPostgresError, embedded_postgres
+from app.services.authenticate import create_key, list_keys, revoke_key
+from app.store import health, schema, tokens
+from app.store.engine import make_engine, run, transact
+from app.store.keys import add_tenant
+from app.store.partitions import ensure_partitions
+
+_ROOT = Path(__file__).parents[1]
+
+ROLE = click.Choice([role.value for role in Role])
+
+
+def main() -> None:
+    """Runs the command line; what can be explained is told in a line, without a traceback."""
+    try:
+        commands(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except (ConfigError, EmbeddedPostgresError, schema.MigrationTurnTimeout, TidemarkError) as error:
+        sys.exit(f"tidemark: {error}")
+    except DBAPIError as error:  # its text may hold SQL; what the server said, does not
+        sys.exit(f"tidemark: the database refused: {type(error.orig).__name__}: {_first_line(error)}")
+
+
+@click.group()
+@click.version_option(package_name="tidemark")
+def commands() -> None:
+    """Tidemark: recorded status and completion tokens for streaming pipelines."""
+    logging.basicConfig(level=_config().log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every look at the schema's revision
+
+
+@commands.command()
+def serve() -> None:
+    """Serve the REST API with gunicorn, on HOST and PORT."""
+    config = _config()
+    config.check_exposure()
+    with _database(config) as url:
+        _Server(url).run()
+
+
+@commands.group()
+def db() -> None:
+    """The database's schema."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the schema up to date, and make the partitions of the days ahead."""
+    with _url(_config()) as url:
+        _upgrade(url)
+        click.echo(f"The database is at revision {schema.head()}.")
+
+
+@db.command()
+def check() -> None:
+    """Tell whether the database can be relied upon; exits with 1 if not."""
+    config = _config()
+    with _url(config) as url, _engine(config, url) as engine:
+        checks = run(engine, health.check)
+    for name, passed in checks.items():
+        click.echo(f"{name}: {'ok' if passed else 'FAILED'}")
+    sys.exit(0 if all(checks.values()) else 1)
+
+
+@commands.group()
+def keys() -> None:
+    """API keys."""
+
+
+_TENANT = click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="The tenant's name.")
+
+
+@keys.command("create")
+@_TENANT
+@click.option("--name", required=True, help="The key's name, of the tenant's own choice.")
+@click.option("--role", type=ROLE, default=Role.READ.value, show_default=True)
+def keys_create(tenant: str, name: str, role: str) -> None:
+    """Create a key, and its tenant if need be. Prints the key, once, and nothing else."""
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        _, key = transact(engine, lambda c: create_key(c, add_tenant(c, tenant), name, Role(role), by=Role.ADMIN))
+    click.echo(str(key))
+
+
+@keys.command("list")
+@_TENANT
+def keys_list(tenant: str) -> None:
+    """List a tenant's keys: id, role, name."""
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        for key in run(engine, lambda c: list_keys(c, tenant_id(tenant))):
+            click.echo(f"{key.id}  {key.role.value:5}  {key.name}")
+
+
+@keys.command("revoke")
+@_TENANT
+@click.option("--name", required=True)
+def keys_revoke(tenant: str, name: str) -> None:
+    """Revoke a key for good."""
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        transact(engine, lambda c: revoke_key(c, tenant_id(tenant), name, by=Role.ADMIN))
+
+
+@commands.group()
+def token() -> None:
+    """Completion tokens."""
+
+
+@token.command("show")
+@click.argument("token_text", metavar="TOKEN")
+def token_show(token_text: str) -> None:
+    """Tell what is known of a token."""
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        found = run(engine, lambda c: tokens.describe(c, TokenId.parse(token_text)))
+    record = found.record
+    try:
+        status = evaluate(record).value
+    except TidemarkError as lost:
+        status = f"lost ({lost.code}): {lost}"
+    click.echo(f"status     {status}")
+    click.echo(f"connector  {found.table}.{found.connector} of pipeline {found.pipeline}, tenant {found.tenant}")
+    click.echo(f"issued     {format_time(found.issued_at)} by {found.issued_by}, in epoch {record.epoch_number}")
+    click.echo(f"waits for  version {record.binding} to be completed; version {record.completed_version} is")
+
+
+class _Server(Application):
+    """gunicorn with the settings of deploy/gunicorn.conf.py, as `gunicorn -c` would run it."""
+
+    def __init__(self, database_url: str) -> None:
+        os.environ["DATABASE_URL"] = database_url  # from which the settings and the workers read it
+        super().__init__(prog="tidemark serve")
+
+    def load_config(self) -> None:
+        """Reads the settings; gunicorn's own command line is not looked at."""
+        os.chdir(_ROOT)
+        sys.path.insert(0, str(_ROOT))
+        self.load_config_from_file(str(_ROOT / "deploy" / "gunicorn.conf.py"))
+
+    def load(self) -> Any:
+        """The application, in the worker."""
+        return import_app(self.cfg.wsgi_app)
+
+
+def _config() -> Config:
+    return Config.read(os.environ)
+
+
+@contextmanager
+def _url(config: Config) -> Iterator[str]:
+    """The configured database, or the embedded one for as long as it is needed."""
+    if config.database_url is not None:
+        yield config.database_url
+    else:
+        with embedded_postgres(config.data_directory / "postgres") as url:
+            yield url
+
+
+@contextmanager
+def _database(config: Config) -> Iterator[str]:
+    """The same, ready for use: the embedded one is migrated, a configured one must have been. Raises ConfigError."""
+    with _url(config) as url:
+        if config.database_url is None:
+            _upgrade(url)
+        with _engine(config, url) as engine:
+            if not run(engine, schema.is_current):
+                raise ConfigError("DATABASE_URL: the database is not at this version's schema: run tidemark db upgrade")
+            ensure_partitions(engine)
+        yield url
+
+
+@contextmanager
+def _engine(config: Config, url: str) -> Iterator[Engine]:
+    engine = make_engine(url, pool_size=2, timeout_seconds=config.request_timeout)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _upgrade(url: str) -> None:
+    schema.upgrade(url)
+    engine = make_engine(url, pool_size=2)
+    ensure_partitions(engine)
+    engine.dispose()
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().partition("\n")[0]

@@ -1,0 +1,129 @@
+"""Configuration: one frozen value, read from the environment in one place. docs/configuration.md lists it all."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+N = TypeVar("N", int, float)
+
+
+class ConfigError(Exception):
+    """A variable has a value that cannot be used; the message names the variable and never shows a secret."""
+
+
+class AuthProvider(Enum):
+    """How requests are authenticated."""
+
+    NONE = "none"
+    API_KEY = "api-key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings; each field is documented under its variable's name in docs/configuration.md."""
+
+    database_url: str | None = None  # None: the embedded Postgres, with its data in data_directory
+    data_directory: Path = Path("var")
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 2
+    threads: int = 16
+    pool_size: int = 5  # database connections a worker
+    auth_provider: AuthProvider = AuthProvider.NONE
+    allow_unauthenticated: bool = False
+    demo: bool = True
+    request_timeout: float = 5.0  # seconds that a request may wait for the database
+    token_retention: timedelta = timedelta(days=30)
+    history_interval: timedelta = timedelta(seconds=10)
+    log_level: str = "info"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Config":
+        """The configuration in the environment; an empty variable counts as unset. Raises ConfigError."""
+        env = {name: value for name, value in environment.items() if value}
+        return cls(
+            database_url=_database_url(env),
+            data_directory=Path(env.get("DATA_DIRECTORY", "var")).absolute(),
+            host=env.get("HOST", "127.0.0.1"),
+            port=_number(env, "PORT", 8080, 1, 65535),
+            workers=_number(env, "WORKERS", 2, 1, 1024),
+            threads=_number(env, "THREADS", 16, 1, 1024),
+            pool_size=_number(env, "POOL_SIZE", 5, 1, 1000),
+            auth_provider=_auth_provider(env),
+            allow_unauthenticated=_flag(env, "ALLOW_UNAUTHENTICATED", default=False),
+            demo=_flag(env, "DEMO", default=True),
+            request_timeout=_number(env, "REQUEST_TIMEOUT", 5.0, 0.1, 300.0),
+            token_retention=timedelta(days=_number(env, "TOKEN_RETENTION_DAYS", 30, 1, 3650)),
+            history_interval=timedelta(seconds=_number(env, "HISTORY_INTERVAL", 10.0, 0.0, 86400.0)),
+            log_level=_one_of(env, "LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+        )
+
+    def check_exposure(self) -> None:
+        """Raises ConfigError where anybody who can reach the server could do anything."""
+        if self.auth_provider is AuthProvider.NONE and not self.allow_unauthenticated and not _loopback(self.host):
+            raise ConfigError(
+                f"AUTH_PROVIDER=none lets everybody in as administrator, and HOST={self.host} is no loopback address: "
+                "set AUTH_PROVIDER=api-key, or ALLOW_UNAUTHENTICATED=1 if that is what you want"
+            )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _database_url(env: Mapping[str, str]) -> str | None:
+    value = env.get("DATABASE_URL")
+    if value is None:
+        return None
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise ConfigError("DATABASE_URL: not a URL; write postgresql://user:password@host:5432/database") from None
+    if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise ConfigError("DATABASE_URL: only Postgres is supported: postgresql://…")
+    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def _auth_provider(env: Mapping[str, str]) -> AuthProvider:
+    return AuthProvider(_one_of(env, "AUTH_PROVIDER", "none", [provider.value for provider in AuthProvider]))
+
+
+def _one_of(env: Mapping[str, str], name: str, default: str, choices: "tuple[str, ...] | list[str]") -> str:
+    value = env.get(name, default)
+    if value not in choices:
+        raise ConfigError(f"{name}: {value!r} is none of {', '.join(choices)}")
+    return value
+
+
+def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = env.get(name, "1" if default else "0")
+    if value not in ("0", "1"):
+        raise ConfigError(f"{name}: {value!r} is neither 0 nor 1")
+    return value == "1"
+
+
+def _number(env: Mapping[str, str], name: str, default: N, least: N, most: N) -> N:
+    value = env.get(name)
+    if value is None:
+        return default
+    try:
+        number = type(default)(value)
+    except ValueError:
+        number = None
+    if number is None or not least <= number <= most:
+        raise ConfigError(f"{name}: {value!r} is not {_kind(default)} from {least} to {most}")
+    return number
+
+
+def _kind(default: float) -> str:
+    return "a whole number" if isinstance(default, int) else "a number"

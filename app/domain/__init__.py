@@ -1,0 +1,1 @@
+"""What things mean: positions, frontiers, tokens, status, names, roles, errors. No I/O, no clock, no framework."""

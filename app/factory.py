@@ -1,0 +1,79 @@
+"""The application: configuration and engine in, WSGI application out."""
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import flask_smorest
+from flask import Flask, Response
+from flask_swagger_ui import get_swaggerui_blueprint
+
+from app.api import auth, errors, runtime
+from app.api.api_keys import api_keys
+from app.api.body import MAX_BODY
+from app.api.connectors import connectors
+from app.api.pipelines import pipelines
+from app.api.reports import reports
+from app.api.runtime import Runtime
+from app.api.schemas import ErrorSchema
+from app.api.service import service
+from app.api.tokens import tokens
+from app.config import Config, ConfigError
+from app.store.engine import make_engine
+
+_OPENAPI = {
+    "API_TITLE": "Tidemark",
+    "OPENAPI_VERSION": "3.0.3",
+    "OPENAPI_URL_PREFIX": "/",
+    "OPENAPI_JSON_PATH": "openapi.json",
+    "API_SPEC_OPTIONS": {
+        "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"bearer": []}],
+        "info": {"description": "Status of streaming pipelines' input connectors, and completion tokens."},
+    },
+}
+
+
+class _Api(flask_smorest.Api):  # type: ignore[misc]  # untyped
+    """flask-smorest's, with this application's error shape and handlers instead of its own."""
+
+    ERROR_SCHEMA = ErrorSchema
+
+    def _register_error_handlers(self) -> None:
+        errors.register(self._app)
+
+
+def create_app(config: Config) -> Flask:
+    """The WSGI application. Call it after a fork: it makes the database engine. Raises ConfigError."""
+    if config.database_url is None:
+        raise ConfigError("DATABASE_URL: must be set here; `tidemark run` and `tidemark serve` start the embedded one")
+    app = Flask(__name__, static_folder=None)
+    app.config.from_mapping(_OPENAPI, API_VERSION=version("tidemark"), MAX_CONTENT_LENGTH=MAX_BODY)
+    app.url_map.merge_slashes = False  # a quoted table name may hold two in a row
+    engine = make_engine(config.database_url, pool_size=config.pool_size, timeout_seconds=config.request_timeout)
+    with app.app_context():
+        runtime.install(Runtime(config, engine))
+    _add_routes(app)
+    auth.register(app)
+    app.after_request(_never_store)
+    return app
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Flask:
+    """The WSGI application as the environment configures it. Raises ConfigError."""
+    return create_app(Config.read(environment))
+
+
+def _add_routes(app: Flask) -> None:
+    api = _Api(app)
+    for blueprint in (connectors, tokens, reports, pipelines, api_keys, service):
+        api.register_blueprint(blueprint)
+    # Given a redirect URL, or it would put the request's Host header into the page.
+    settings = {"app_name": "Tidemark", "oauth2RedirectUrl": "/docs/oauth2-redirect.html"}
+    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", settings, blueprint_name="docs"))
+
+
+def _never_store(response: Response) -> Response:
+    """What says nothing else may not be kept: a token, a key, or how far something had got a moment ago."""
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response

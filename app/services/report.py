@@ -1,0 +1,131 @@
+"""Recording reports, and removing connectors (design §2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from app.domain import names
+from app.domain.connector import Accepted, Event, EventKind, Report, accept, remove
+from app.domain.errors import ServiceUnavailable, TidemarkError, UnknownInputEndpoint, UnknownPipelineName
+from app.domain.names import Address
+from app.store import reports
+from app.store.reports import Change, Loaded
+
+_ROUNDS = 20  # of read, compute, write; each lost round means that somebody else's write has won
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A report and where it goes."""
+
+    address: Address
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A report's version, and whether it made its connector known."""
+
+    version: int
+    created: bool
+
+
+Outcome = Recorded | TidemarkError
+
+
+def record(
+    connection: Connection, tenant: UUID, pipeline: str, items: Sequence[Addressed], *, keep_every: timedelta
+) -> list[Outcome]:
+    """Records each report that is accepted, and answers for all of them, in their order.
+
+    All reports are to ``pipeline``, which the first accepted one creates, and no two are to one connector: a
+    version cannot be learnt inside a batch. A refused report is answered with its error and changes nothing. A
+    write that another one has overtaken is read and computed again: a conditional report is then refused as stale,
+    an unconditional one (synchronous recording) becomes the next version.
+    """
+    outcomes: dict[int, Outcome] = {}
+    pending = dict(enumerate(items))
+    for _ in range(_ROUNDS):
+        if not pending:
+            return [outcomes[place] for place in range(len(items))]
+        outcomes |= _round(connection, tenant, pipeline, pending, keep_every)
+        pending = {place: item for place, item in pending.items() if place not in outcomes}
+    raise ServiceUnavailable
+
+
+def remove_connector(connection: Connection, address: Address) -> None:
+    """Removes a connector: its epoch is closed and nobody sees it any more.
+
+    Raises UnknownPipelineName and UnknownInputEndpoint.
+    """
+    for _ in range(_ROUNDS):
+        (loaded,) = reports.load(connection, address.pipeline_id, [(address.id, None)])
+        if not loaded.pipeline_known:
+            raise UnknownPipelineName(address.pipeline)
+        if loaded.connector.visible_version == 0:
+            raise UnknownInputEndpoint(address.endpoint)
+        removed = remove(loaded.connector)
+        change = Change(
+            address=address,
+            before=loaded.connector,
+            after=removed.connector,
+            at=loaded.now,
+            closed=removed.closed,
+            events=(Event(kind=EventKind.REMOVED, details={}),),
+        )
+        if reports.write_removal(connection, change):
+            return reports.write_history(connection, [change])
+    raise ServiceUnavailable
+
+
+def _round(
+    connection: Connection, tenant: UUID, pipeline: str, pending: dict[int, Addressed], keep_every: timedelta
+) -> dict[int, Outcome]:
+    """One read, compute, write; what is missing from the answer was overtaken."""
+    pipeline_id = names.pipeline_id(tenant, pipeline)
+    wanted = [(item.address.id, _epoch_label(item.report)) for item in pending.values()]
+    loaded = reports.load(connection, pipeline_id, wanted)
+    outcomes: dict[int, Outcome] = {}
+    changes: dict[int, Change] = {}
+    for (place, item), found in zip(pending.items(), loaded, strict=True):
+        try:
+            changes[place] = _change(item, found, keep_every)
+        except TidemarkError as refused:
+            outcomes[place] = refused
+    if not changes:
+        return outcomes
+    if not loaded[0].pipeline_known:
+        reports.add_pipeline(connection, tenant, pipeline_id, pipeline)
+    written = reports.write(connection, list(changes.values()))
+    accepted = {place: change for place, change in changes.items() if change.address.id in written}
+    reports.write_history(connection, list(accepted.values()))
+    return outcomes | {place: _recorded(change) for place, change in accepted.items()}
+
+
+def _epoch_label(report: Report) -> str | None:
+    return report.position.epoch if report.position else None
+
+
+def _change(item: Addressed, found: Loaded, keep_every: timedelta) -> Change:
+    closed_labels = [_epoch_label(item.report)] if found.epoch_closed else []
+    accepted: Accepted = accept(
+        found.connector, item.report, now=found.now, closed_labels=closed_labels, keep_every=keep_every
+    )
+    return Change(
+        address=item.address,
+        before=found.connector,
+        after=accepted.connector,
+        at=found.now,
+        closed=accepted.closed,
+        opened=accepted.opened,
+        events=accepted.events,
+        errors=item.report.errors,
+        observed=accepted.observed,
+    )
+
+
+def _recorded(change: Change) -> Recorded:
+    return Recorded(change.after.version, created=change.before.visible_version == 0)

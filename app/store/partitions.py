@@ -1,0 +1,101 @@
+"""Partitions, made ahead of time (design §3): of completion tokens by the time in their id, of observations by day.
+
+An insert never fails for want of one: a row of a day without a partition goes to the default partition, from which
+the next run of `ensure_partitions` moves it.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+log = logging.getLogger(__name__)
+
+DAYS_AHEAD = 14
+_EVERY_SECONDS = 6 * 3600.0
+_LOCK_TIMEOUT = "2s"
+_TURN = 0x7469_6465_7061_7274  # "tidepart": whoever has this lock makes partitions; the others need not
+
+
+@dataclass(frozen=True, slots=True)
+class _Partitioned:
+    table: str
+    key: str
+    bound: Callable[[date], str]  # the least key of a day, as a literal
+
+
+def _token_id(day: date) -> str:
+    """The least UUIDv7 of a day (RFC 9562 §5.7: 48 bits of milliseconds come first)."""
+    return str(UUID(int=int(_midnight(day).timestamp() * 1000) << 80))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+_TABLES = (
+    _Partitioned("completion_token", "id", _token_id),
+    _Partitioned("observation", "recorded_at", lambda day: _midnight(day).isoformat()),
+)
+
+
+def ensure_partitions(engine: Engine, *, days_ahead: int = DAYS_AHEAD) -> None:
+    """Makes the partitions of today and of the days ahead, one short transaction each; safe under load.
+
+    Does nothing where somebody else is at it, and leaves for the next run a partition whose lock is not to be had
+    within two seconds.
+    """
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:turn)"), {"turn": _TURN}):
+            return
+        try:
+            today = connection.scalars(text("SELECT (now() AT TIME ZONE 'UTC')::date")).one()
+            for table in _TABLES:
+                for day in (today + timedelta(days=ahead) for ahead in range(days_ahead + 1)):
+                    _ensure(connection, engine, table, day)
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:turn)"), {"turn": _TURN})
+
+
+def _ensure(connection: Connection, engine: Engine, table: _Partitioned, day: date) -> None:
+    name = f"{table.table}_{day:%Y%m%d}"
+    if connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name}):
+        return
+    try:
+        with engine.begin() as transaction:
+            _make(transaction, table, name, day)
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != "55P03":  # lock_not_available
+            raise
+
+
+def _make(connection: Connection, table: _Partitioned, name: str, day: date) -> None:
+    """Built beside the table and then attached, which locks out nobody who uses the table's other partitions.
+
+    The default partition is locked first: what it holds of the day moves along, and nothing may come in meanwhile.
+    """
+    low, high = table.bound(day), table.bound(day + timedelta(days=1))
+    default, of_day = f"{table.table}_default", f"{table.key} >= '{low}' AND {table.key} < '{high}'"
+    for sql in (
+        f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'",
+        f"LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE",
+        f"CREATE TABLE {name} (LIKE {table.table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)",
+        f"WITH moved AS (DELETE FROM {default} WHERE {of_day} RETURNING *) INSERT INTO {name} SELECT * FROM moved",  # noqa: S608
+        f"ALTER TABLE {table.table} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')",
+    ):
+        connection.execute(text(sql))
+
+
+def keep_partitions(engine: Engine) -> None:
+    """Makes partitions now and every few hours, for ever. A run that fails is left to the next one."""
+    while True:
+        try:
+            ensure_partitions(engine)
+        except DBAPIError as error:
+            log.warning("partitions were not made: %s", type(error).__name__)
+        time.sleep(_EVERY_SECONDS)

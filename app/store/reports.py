@@ -1,0 +1,244 @@
+"""Connectors as reports change them: loaded, written back if nobody else has, their history recorded."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain.connector import Connector, Epoch, EpochClosed, Event
+from app.domain.frontier import Checkpoint, lag
+from app.domain.names import Address
+from app.domain.position import Position
+from app.domain.status import MAX_ERRORS_KEPT, CompletedFrontier, ConnectorError, Health, Metrics, Recording, Status
+from app.store import models
+from app.store.engine import AnyRow, statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A connector as it stands, with what else decides on a report to it."""
+
+    connector: Connector
+    pipeline_known: bool
+    epoch_closed: bool  # whether the report's epoch label names a closed epoch
+    now: datetime  # of the database's clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A connector's next state beside the one it was computed from, and what the change leaves behind."""
+
+    address: Address
+    before: Connector
+    after: Connector
+    at: datetime
+    closed: EpochClosed | None = None
+    opened: Epoch | None = None
+    events: tuple[Event, ...] = ()
+    errors: tuple[ConnectorError, ...] = ()
+    observed: bool = False
+
+
+def load(connection: Connection, pipeline: UUID, wanted: Sequence[tuple[UUID, str | None]]) -> list[Loaded]:
+    """The connectors of one pipeline that reports are addressed to, in their order.
+
+    ``wanted`` holds a connector id and the epoch label of its report each; an unknown connector is one at version 0.
+    """
+    parameters = {"pipeline_id": pipeline, "ids": [i for i, _ in wanted], "labels": [label for _, label in wanted]}
+    return [
+        Loaded(
+            connector=_connector(row),
+            pipeline_known=row.pipeline_known,
+            epoch_closed=bool(row.closed),
+            now=row.now,
+        )
+        for row in connection.execute(statement("load_connectors"), parameters)
+    ]
+
+
+def add_pipeline(connection: Connection, tenant: UUID, pipeline: UUID, name: str) -> None:
+    """Makes sure that the pipeline exists; a new one is Running."""
+    row = {"id": pipeline, "tenant_id": tenant, "name": name}
+    connection.execute(insert(models.Pipeline).values(row).on_conflict_do_nothing())
+
+
+def write(connection: Connection, changes: Sequence[Change]) -> set[UUID]:
+    """Writes each connector that is still as it was loaded; answers the ids of those written.
+
+    All changes are of one pipeline, and no connector has more than one. At most two statements: one for the
+    connectors never seen before, one for the others.
+    """
+    ordered = sorted(changes, key=lambda change: change.address.id)
+    first = [change for change in ordered if change.before.version == 0]
+    later = [change for change in ordered if change.before.version > 0]
+    return (_insert(connection, first) if first else set()) | (_update(connection, later) if later else set())
+
+
+def write_removal(connection: Connection, change: Change) -> bool:
+    """Marks a connector removed if it is still as it was loaded; answers whether it was."""
+    table = models.Connector
+    written = connection.execute(
+        update(table)
+        .where(table.id == change.address.id, table.version == change.before.version, table.removed_at.is_(None))
+        .values(removed_at=change.at, epoch_number=0, epoch_label=None, received=None, completed=None, frontier=[])
+    )
+    return bool(written.rowcount)
+
+
+def write_history(connection: Connection, changes: Sequence[Change]) -> None:
+    """Records what changes leave behind beside their hot rows, which are written already; at most one statement."""
+    rows = {
+        "closed": [_closed(c, c.closed) for c in changes if c.closed],
+        "opened": [_opened(c, c.opened) for c in changes if c.opened],
+        "events": [_event(c, event) for c in changes for event in c.events],
+        "observations": [_observation(c) for c in changes if c.observed],
+        "errors": [_error(c, error) for c in changes for error in c.errors],
+    }
+    if any(rows.values()):
+        parameters = {name: _json(group) for name, group in rows.items()}
+        connection.execute(statement("write_history"), parameters | {"errors_kept": MAX_ERRORS_KEPT})
+
+
+def _insert(connection: Connection, changes: list[Change]) -> set[UUID]:
+    address = changes[0].address
+    rows = [_row(c) | {"table_name": c.address.table, "connector_name": c.address.connector} for c in changes]
+    parameters = {"tenant_id": address.tenant, "pipeline_id": address.pipeline_id, "rows": _json(rows)}
+    return set(connection.scalars(statement("insert_connectors"), parameters))
+
+
+def _update(connection: Connection, changes: list[Change]) -> set[UUID]:
+    rows = [_row(c) | {"expected_version": c.before.version, "expected_removed": c.before.removed} for c in changes]
+    return set(connection.scalars(statement("update_connectors"), {"rows": _json(rows)}))
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    return json.dumps(rows, default=str)  # str: of a UUID and of a datetime
+
+
+def _row(change: Change) -> dict[str, Any]:
+    connector = change.after
+    status = connector.status
+    return {
+        "id": change.address.id,
+        "version": connector.version,
+        "recorded_at": connector.recorded_at,
+        "observed_at": connector.observed_at,
+        "recording": connector.recording.value,
+        "interval_seconds": connector.interval_seconds,
+        "last_epoch": connector.last_epoch,
+        "epoch_number": connector.epoch.number if connector.epoch else 0,
+        "epoch_label": connector.epoch.label if connector.epoch else None,
+        "received": _position(connector.received),
+        "completed": _position(connector.completed),
+        "completed_version": connector.completed_version,
+        "frontier": [[c.version, c.at.isoformat(), c.received.to_json()] for c in connector.frontier],
+        "fatal_error": status.fatal_error,
+        **_health(status.health),
+        "paused": status.paused,
+        "barrier": status.barrier,
+        "completed_frontier": status.completed_frontier.to_json() if status.completed_frontier else None,
+        **asdict(status.metrics),
+    }
+
+
+def _position(position: Position | None) -> int | dict[str, int] | None:
+    return None if position is None else position.to_json()
+
+
+def _health(health: Health | None) -> dict[str, str | None]:
+    if health is None:
+        return {"health_status": None, "health_description": None}
+    return {"health_status": "Healthy" if health.healthy else "Unhealthy", "health_description": health.description}
+
+
+def _closed(change: Change, closed: EpochClosed) -> dict[str, Any]:
+    return {
+        "connector_id": change.address.id,
+        "number": closed.number,
+        "completed_version": closed.completed_version,
+        "ended_at": change.at,
+        "removed": change.after.removed,
+    }
+
+
+def _opened(change: Change, opened: Epoch) -> dict[str, Any]:
+    return {
+        "connector_id": change.address.id,
+        "number": opened.number,
+        "label": opened.label,
+        "first_version": change.after.version,
+        "started_at": change.at,
+    }
+
+
+def _event(change: Change, event: Event) -> dict[str, Any]:
+    return {
+        "connector_id": change.address.id,
+        "version": change.after.version,
+        "kind": event.kind.value,
+        "at": change.at,
+        "details": event.details,
+    }
+
+
+def _observation(change: Change) -> dict[str, Any]:
+    after = change.after
+    behind = lag(after.received, after.completed, waiting_since=after.waiting_since, as_of=change.at)
+    row = {"connector_id": change.address.id, "lag_records": behind.records, "lag_seconds": behind.seconds}
+    return _row(change) | row
+
+
+def _error(change: Change, error: ConnectorError) -> dict[str, Any]:
+    return {
+        "connector_id": change.address.id,
+        "kind": error.kind.value,
+        "tag": error.tag or "",
+        "index": error.index,
+        "occurred_at": error.timestamp,
+        "message": error.message,
+    }
+
+
+def _connector(row: AnyRow) -> Connector:
+    if row.version is None:
+        return Connector()
+    return Connector(
+        version=row.version,
+        removed=row.removed_at is not None,
+        recording=Recording(row.recording),
+        interval_seconds=row.interval_seconds,
+        last_epoch=row.last_epoch,
+        epoch=Epoch(number=row.epoch_number, label=row.epoch_label) if row.epoch_number else None,
+        received=_parsed(row.received),
+        completed=_parsed(row.completed),
+        completed_version=row.completed_version,
+        frontier=tuple(
+            Checkpoint(version, Position.parse(received), datetime.fromisoformat(at))
+            for version, at, received in row.frontier
+        ),
+        status=_status(row),
+        recorded_at=row.recorded_at,
+        observed_at=row.observed_at,
+    )
+
+
+def _parsed(position: object) -> Position | None:
+    return None if position is None else Position.parse(position)
+
+
+def _status(row: AnyRow) -> Status:
+    health = row.health_status and Health(healthy=row.health_status == "Healthy", description=row.health_description)
+    frontier = row.completed_frontier and CompletedFrontier.from_json(row.completed_frontier)
+    return Status(
+        metrics=Metrics(**{name: getattr(row, name) for name in Metrics.__dataclass_fields__}),
+        fatal_error=row.fatal_error,
+        health=health,
+        paused=row.paused,
+        barrier=row.barrier,
+        completed_frontier=frontier,
+    )

@@ -1,0 +1,12 @@
+-- What a batch of reports to one pipeline starts from, in the order of the batch. closed: whether the report names
+-- the label of an epoch that was closed since the connector was first seen or last removed.
+SELECT clock_timestamp() AS now, p.id IS NOT NULL AS pipeline_known, c.*,
+       (c.epoch_number > 0 AND r.label IS DISTINCT FROM c.epoch_label AND EXISTS (
+            SELECT FROM connector_epoch AS e
+             WHERE e.connector_id = c.id AND e.ended_at IS NOT NULL AND e.label IS NOT DISTINCT FROM r.label
+               AND e.number > (SELECT coalesce(max(number), 0) FROM connector_epoch AS x
+                                WHERE x.connector_id = c.id AND x.removed))) AS closed
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:labels AS text[])) WITH ORDINALITY AS r (id, label, place)
+  LEFT JOIN connector AS c ON c.id = r.id
+  LEFT JOIN pipeline AS p ON p.id = :pipeline_id
+ ORDER BY r.place

@@ -1,0 +1,16 @@
+-- All of a pipeline's connectors, with the columns of read_stats.sql.
+SELECT clock_timestamp() AS now,
+       c.id, c.table_name, c.connector_name, c.version, c.recorded_at, c.recording, c.interval_seconds,
+       c.epoch_number, c.epoch_label, c.received, c.completed, c.completed_version,
+       c.frontier -> 0 ->> 1 AS waiting_since,
+       c.total_bytes, c.total_records, c.buffered_records, c.buffered_bytes, c.num_transport_errors,
+       c.num_parse_errors, c.end_of_input, c.processing_latency_p99_micros, c.fatal_error, c.health_status,
+       c.health_description, c.paused, c.barrier, c.completed_frontier,
+       (SELECT jsonb_agg(jsonb_build_object('kind', e.kind, 'timestamp', e.occurred_at, 'index', e.index,
+                                            'tag', nullif(e.tag, ''), 'message', e.message)
+                         ORDER BY e.index, e.tag)
+          FROM connector_error AS e
+         WHERE :with_errors AND e.connector_id = c.id) AS errors
+  FROM connector AS c
+ WHERE c.pipeline_id = :pipeline_id AND c.removed_at IS NULL
+ ORDER BY c.table_name || '.' || c.connector_name COLLATE "C"

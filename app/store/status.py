@@ -1,0 +1,95 @@
+"""What is read of connectors and pipelines, and pipelines' own status."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, case, exists, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain.errors import PipelineInteractionNotDeployed, UnknownInputEndpoint, UnknownPipelineName
+from app.domain.names import Address
+from app.store.engine import AnyRow, statement
+from app.store.models import Pipeline
+
+STOPPED = "Stopped"
+PIPELINE_STATUSES = ("Running", "Paused", STOPPED)
+
+
+def read_connector(connection: Connection, address: Address) -> AnyRow:
+    """The connector's row of ``sql/read_stats.sql``, its errors included.
+
+    Raises UnknownPipelineName, UnknownInputEndpoint and PipelineInteractionNotDeployed.
+    """
+    parameters = {"connector_id": address.id, "pipeline_id": address.pipeline_id}
+    row = connection.execute(statement("read_stats"), parameters).one_or_none()
+    if row is None:
+        raise UnknownPipelineName(address.pipeline)
+    if row.id is None:
+        raise UnknownInputEndpoint(address.endpoint)
+    if row.pipeline_status == STOPPED:
+        raise PipelineInteractionNotDeployed(address.pipeline)
+    return row
+
+
+def read_connectors(connection: Connection, pipeline: UUID, *, with_errors: bool) -> Sequence[AnyRow]:
+    """The rows of a pipeline's connectors, as `read_connector` gives them, by endpoint name.
+
+    Without errors their member ``errors`` is null.
+    """
+    return connection.execute(
+        statement("read_pipeline_stats"), {"pipeline_id": pipeline, "with_errors": with_errors}
+    ).all()
+
+
+def read_all_connectors(connection: Connection, tenant: UUID) -> Sequence[AnyRow]:
+    """The counters of all of the tenant's connectors, each with its pipeline's name."""
+    return connection.execute(statement("read_all_connectors"), {"tenant_id": tenant}).all()
+
+
+def pipeline_exists(connection: Connection, pipeline: UUID) -> bool:
+    """Whether there is a pipeline of this id."""
+    return bool(connection.scalar(select(exists().where(Pipeline.id == pipeline))))
+
+
+def read_pipelines(connection: Connection, tenant: UUID) -> Sequence[AnyRow]:
+    """The tenant's pipelines, by name."""
+    return connection.execute(select(*_PIPELINE).where(Pipeline.tenant_id == tenant).order_by(Pipeline.name)).all()
+
+
+def read_pipeline(connection: Connection, pipeline: UUID, name: str) -> AnyRow:
+    """One pipeline; raises UnknownPipelineName."""
+    row = connection.execute(select(*_PIPELINE).where(Pipeline.id == pipeline)).one_or_none()
+    if row is None:
+        raise UnknownPipelineName(name)
+    return row
+
+
+def write_pipeline(connection: Connection, tenant: UUID, pipeline: UUID, name: str, status: str) -> bool:
+    """Records a pipeline's status; answers whether the pipeline was unknown before.
+
+    A pipeline that leaves Stopped is a new incarnation, started now.
+    """
+    new = insert(Pipeline).values(id=pipeline, tenant_id=tenant, name=name, status=status)
+    starts = (Pipeline.status == STOPPED) & (new.excluded.status != STOPPED)
+    upsert = new.on_conflict_do_update(
+        index_elements=[Pipeline.id],
+        set_={
+            "status": new.excluded.status,
+            "status_since": case((Pipeline.status != new.excluded.status, func.now()), else_=Pipeline.status_since),
+            "incarnation": case((starts, func.gen_random_uuid()), else_=Pipeline.incarnation),
+            "started_at": case((starts, func.now()), else_=Pipeline.started_at),
+        },
+    )
+    created = connection.scalar(upsert.returning(Pipeline.created_at == func.now()))
+    return bool(created)
+
+
+_PIPELINE = (
+    Pipeline.id,
+    Pipeline.name,
+    Pipeline.status,
+    Pipeline.status_since,
+    Pipeline.incarnation,
+    Pipeline.started_at,
+    Pipeline.created_at,
+)

@@ -1,0 +1,86 @@
+"""Databases for the tests: one server, one template built by the real migrations, and clones of it.
+
+The server is the embedded Postgres, in a directory of its own, or that of TEST_DATABASE_URL, whose user may create
+databases.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.embedded import embedded_postgres
+from app.store import schema
+from app.store.engine import make_engine
+
+
+@pytest.fixture(scope="session")
+def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server on which databases may be made."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield url
+    else:
+        with embedded_postgres(Path(tmp_path_factory.mktemp("postgres"))) as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def template_database(database_server: str) -> Iterator[str]:
+    """The name of a database at the newest revision, to be cloned and never connected to."""
+    with _database(database_server) as url:
+        schema.upgrade(url)
+        yield sa.make_url(url).database or ""
+
+
+@pytest.fixture
+def empty_database(database_server: str) -> Iterator[str]:
+    """The URL of a database without a schema, for this test alone."""
+    with _database(database_server) as url:
+        yield url
+
+
+@pytest.fixture
+def clone(database_server: str, template_database: str) -> Iterator[str]:
+    """The URL of a fresh database, for this test alone: for locks, concurrency and NOTIFY."""
+    with _database(database_server, template_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def database_url(database_server: str, template_database: str) -> Iterator[str]:
+    """The URL of the database that most tests share. Each isolates itself by a tenant of its own."""
+    with _database(database_server, template_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    """An engine on the shared database."""
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def clone_engine(clone: str) -> Iterator[sa.Engine]:
+    """An engine on a database for this test alone."""
+    engine = make_engine(clone)
+    yield engine
+    engine.dispose()
+
+
+@contextmanager
+def _database(server: str, template: str = "template0") -> Iterator[str]:
+    name = f"tidemark_test_{uuid.uuid4().hex[:12]}"
+    admin = sa.create_engine(server, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    try:
+        yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
