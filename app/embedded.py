@@ -139,6 +139,8 @@ def _leave(data: Path, users: int) -> None:
     else:
         if pg_ctl(data, "-m", "fast", "-w", "stop").returncode != 0:
             pg_ctl(data, "-m", "immediate", "-w", "stop")
+        if (directory := _socket_directory(data)) != data:
+            shutil.rmtree(directory, ignore_errors=True)
     finally:
         # Unlocked, not only closed: a forked child that still lives holds the same lock.
         fcntl.flock(users, fcntl.LOCK_UN)

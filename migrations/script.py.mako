@@ -1,14 +1,14 @@
-"""${message}"""
-
-from collections.abc import Sequence
+<%! quoted = lambda value: repr(value).replace("'", '"') %>\
+"""${message}."""
 
 import sqlalchemy as sa
 from alembic import op
-${imports + "\n" if imports else ""}
-revision: str = ${repr(up_revision)}
-down_revision: str | None = ${repr(down_revision)}
-branch_labels: str | Sequence[str] | None = ${repr(branch_labels)}
-depends_on: str | Sequence[str] | None = ${repr(depends_on)}
+${imports + "\n" if imports else ""}\
+
+revision = ${quoted(up_revision)}
+down_revision = ${quoted(down_revision)}
+branch_labels = ${quoted(branch_labels)}
+depends_on = ${quoted(depends_on)}
 
 
 def upgrade() -> None:

@@ -92,6 +92,7 @@ def test_any_directory_will_do(tmp_path: Path, name: str) -> None:
     with embedded_postgres(tmp_path / name) as url, embedded_postgres(tmp_path / name) as again:
         assert scalar(url, "SELECT 1") == 1
         assert again == url
+    assert not Path(str(sa.make_url(url).query["host"])).exists()
 
 
 def test_the_environment_of_a_client_does_not_matter(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

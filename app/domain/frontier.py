@@ -52,8 +52,8 @@ def thin(frontier: Frontier) -> Frontier:
     """The frontier within its bounds, by dropping from the middle.
 
     Dropping a whole checkpoint is safe: a token bound to it completes with the next newer one, later but never
-    early. The oldest stays, so that progress shows; the newest stays, because an empty frontier means that
-    everything received is completed. Of the others, the one that leaves the smallest gap in versions goes first.
+    early. The oldest stays, so that progress shows and the lag is true; the newest stays, because without one nothing
+    would seem to wait. Of the others, the one that leaves the smallest gap in versions goes first.
     """
     while len(frontier) > 2 and not _within_bounds(frontier):
         least = min(range(1, len(frontier) - 1), key=lambda i: frontier[i + 1].version - frontier[i - 1].version)
