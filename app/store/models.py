@@ -11,7 +11,6 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
     MetaData,
     Numeric,
@@ -142,8 +141,8 @@ class Connector(Base):
     recording: Mapped[str]
     interval_seconds: Mapped[float | None]
 
-    last_epoch: Mapped[int] = mapped_column(Integer)
-    epoch_number: Mapped[int] = mapped_column(Integer)  # 0: no position reported (since it was removed)
+    last_epoch: Mapped[Count]
+    epoch_number: Mapped[Count]  # 0: no position reported (since it was removed)
     epoch_label: Mapped[str | None]
     received: Mapped[Json | None]
     completed: Mapped[Json | None]
@@ -177,7 +176,7 @@ class ConnectorEpoch(Base):
     )
 
     connector_id: Mapped[ConnectorKey]
-    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    number: Mapped[Count] = mapped_column(primary_key=True)
     label: Mapped[str | None]
     first_version: Mapped[Count]
     completed_version: Mapped[Count | None]
@@ -219,7 +218,7 @@ class CompletionToken(Base):
 
     connector_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)  # UUIDv7
-    epoch_number: Mapped[int] = mapped_column(Integer)
+    epoch_number: Mapped[Count]
     binding: Mapped[Count]
     issued_at: Mapped[Created]
     issued_by: Mapped[str]
@@ -234,7 +233,7 @@ class Observation(Base):
     connector_id: Mapped[UUID] = mapped_column(primary_key=True)
     recorded_at: Mapped[Timestamp] = mapped_column(primary_key=True)
     version: Mapped[Count] = mapped_column(primary_key=True)
-    epoch_number: Mapped[int] = mapped_column(Integer)
+    epoch_number: Mapped[Count]
     received: Mapped[Json | None]
     completed: Mapped[Json | None]
     completed_version: Mapped[Count]

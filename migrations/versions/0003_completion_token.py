@@ -14,7 +14,7 @@ def upgrade() -> None:
         "completion_token",
         sa.Column("connector_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("epoch_number", sa.Integer(), nullable=False),
+        sa.Column("epoch_number", sa.BigInteger(), nullable=False),
         sa.Column("binding", sa.BigInteger(), nullable=False),
         sa.Column("issued_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("issued_by", sa.Text(), nullable=False),

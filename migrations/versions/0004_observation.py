@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("connector_id", sa.Uuid(), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
-        sa.Column("epoch_number", sa.Integer(), nullable=False),
+        sa.Column("epoch_number", sa.BigInteger(), nullable=False),
         sa.Column("received", JSONB(), nullable=True),
         sa.Column("completed", JSONB(), nullable=True),
         sa.Column("completed_version", sa.BigInteger(), nullable=False),

@@ -10,7 +10,7 @@ INSERT INTO connector (
 SELECT :tenant_id, :pipeline_id, r.*
   FROM json_to_recordset(CAST(:rows AS json)) AS r (
            id uuid, table_name text, connector_name text, version bigint, recorded_at timestamptz,
-           observed_at timestamptz, recording text, interval_seconds float8, last_epoch int, epoch_number int,
+           observed_at timestamptz, recording text, interval_seconds float8, last_epoch bigint, epoch_number bigint,
            epoch_label text, received jsonb, completed jsonb, completed_version bigint, frontier jsonb,
            total_bytes bigint, total_records bigint, buffered_records bigint, buffered_bytes bigint,
            num_transport_errors bigint, num_parse_errors bigint, end_of_input bool,

@@ -5,14 +5,14 @@ WITH closed AS (
     UPDATE connector_epoch AS e
        SET completed_version = r.completed_version, ended_at = r.ended_at, removed = r.removed
       FROM json_to_recordset(CAST(:closed AS json)) AS r (
-               connector_id uuid, number int, completed_version bigint, ended_at timestamptz, removed bool
+               connector_id uuid, number bigint, completed_version bigint, ended_at timestamptz, removed bool
            )
      WHERE e.connector_id = r.connector_id AND e.number = r.number
 ), opened AS (
     INSERT INTO connector_epoch (connector_id, number, label, first_version, started_at)
     SELECT r.*
       FROM json_to_recordset(CAST(:opened AS json)) AS r (
-               connector_id uuid, number int, label text, first_version bigint, started_at timestamptz
+               connector_id uuid, number bigint, label text, first_version bigint, started_at timestamptz
            )
 ), events AS (
     INSERT INTO connector_event (connector_id, version, kind, at, details)
@@ -29,7 +29,7 @@ WITH closed AS (
            )
     SELECT r.*
       FROM json_to_recordset(CAST(:observations AS json)) AS r (
-               connector_id uuid, recorded_at timestamptz, version bigint, epoch_number int, received jsonb,
+               connector_id uuid, recorded_at timestamptz, version bigint, epoch_number bigint, received jsonb,
                completed jsonb, completed_version bigint, lag_records numeric, lag_seconds float8, total_bytes bigint,
                total_records bigint, buffered_records bigint, buffered_bytes bigint, num_transport_errors bigint,
                num_parse_errors bigint, end_of_input bool, processing_latency_p99_micros bigint, fatal_error text,

@@ -1,0 +1,87 @@
+import threading
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from app.domain.names import Address, tenant_id
+from app.services.issue import Issuer
+from app.store import models
+from app.store.engine import run
+from app.store.partitions import DAYS_AHEAD, ensure_partitions
+from tests.services.reporting import report
+
+ADDRESS = Address(tenant_id("default"), "demo", "orders", "billing")
+
+
+def partitions(engine: sa.Engine, table: str) -> list[str]:
+    sql = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = CAST(:table AS regclass) ORDER BY 1"
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.text(sql), {"table": table}))
+
+
+def rows(engine: sa.Engine, table: str) -> int:
+    with engine.connect() as connection:
+        return int(connection.scalars(sa.text(f"SELECT count(*) FROM {table}")).one())
+
+
+def test_today_and_the_days_ahead_are_there_and_a_second_run_changes_nothing(clone_engine: sa.Engine) -> None:
+    ensure_partitions(clone_engine)
+    for table in ("completion_token", "observation"):
+        names = partitions(clone_engine, table)
+        today = datetime.now(UTC).date()
+        days = [f"{table}_{today + timedelta(days=n):%Y%m%d}" for n in range(DAYS_AHEAD + 1)]
+        assert names == [*days, f"{table}_default"]
+        ensure_partitions(clone_engine)
+        assert partitions(clone_engine, table) == names
+
+
+def test_a_token_lands_in_the_partition_of_its_day(clone_engine: sa.Engine) -> None:
+    ensure_partitions(clone_engine)
+    report(clone_engine, ADDRESS, 0, received=1, completed=0)
+    token = run(clone_engine, lambda c: Issuer().issue(c, ADDRESS, issued_by="test"))
+    day = datetime.fromtimestamp(token.issued_at_ms / 1000, UTC)
+    assert token.id.version == 7
+    assert abs(datetime.now(UTC) - day) < timedelta(minutes=1)
+    assert rows(clone_engine, f"completion_token_{day:%Y%m%d}") == 1
+    assert rows(clone_engine, f"observation_{day:%Y%m%d}") == 1
+
+
+def test_without_a_partition_the_default_takes_the_row_until_the_next_run_moves_it(clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received=1, completed=0)
+    token = run(clone_engine, lambda c: Issuer().issue(c, ADDRESS, issued_by="test"))
+    assert rows(clone_engine, "completion_token_default") == rows(clone_engine, "observation_default") == 1
+    ensure_partitions(clone_engine)
+    assert rows(clone_engine, "completion_token_default") == rows(clone_engine, "observation_default") == 0
+    with clone_engine.connect() as connection:
+        assert connection.scalars(sa.select(models.CompletionToken.id)).one() == token.id
+
+
+def test_a_row_far_in_the_future_is_taken_too(clone_engine: sa.Engine) -> None:
+    row = {"connector_id": uuid4(), "id": UUID(int=2**128 - 1), "epoch_number": 1, "binding": 1, "issued_by": "x"}
+    with clone_engine.begin() as connection:
+        connection.execute(sa.insert(models.CompletionToken).values(row))
+    assert rows(clone_engine, "completion_token_default") == 1
+
+
+def test_a_lock_that_is_not_to_be_had_only_delays_a_partition(
+    clone_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.partitions._LOCK_TIMEOUT", "50ms")
+    with clone_engine.begin() as holder:
+        holder.execute(sa.text("LOCK TABLE observation_default IN ACCESS SHARE MODE"))
+        ensure_partitions(clone_engine, days_ahead=2)
+    assert partitions(clone_engine, "observation") == ["observation_default"]
+    assert len(partitions(clone_engine, "completion_token")) == 4
+    ensure_partitions(clone_engine, days_ahead=2)
+    assert len(partitions(clone_engine, "observation")) == 4
+
+
+def test_many_may_run_at_once(clone_engine: sa.Engine) -> None:
+    threads = [threading.Thread(target=ensure_partitions, args=(clone_engine,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(partitions(clone_engine, "completion_token")) == DAYS_AHEAD + 2

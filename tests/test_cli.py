@@ -1,0 +1,90 @@
+"""The console script, as an operator runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.domain.names import Address, tenant_id
+from app.services.issue import Issuer
+from app.store.engine import run
+from tests.services.reporting import report
+
+TIDEMARK = str(Path(sys.executable).parent / "tidemark")
+ADDRESS = Address(tenant_id("default"), "demo", "orders", "billing")
+
+
+def tidemark(url: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": os.environ["PATH"], "DATABASE_URL": url, **environment}
+    return subprocess.run([TIDEMARK, *arguments], env=env, capture_output=True, text=True, timeout=60)
+
+
+def test_db_upgrade_brings_an_empty_database_up_and_check_says_so(empty_database: str) -> None:
+    refused = tidemark(empty_database, "db", "check")
+    assert (refused.returncode, "migrated: FAILED" in refused.stdout) == (1, True)
+    upgraded = tidemark(empty_database, "db", "upgrade")
+    assert upgraded.returncode == 0, upgraded.stderr
+    checked = tidemark(empty_database, "db", "check")
+    assert checked.returncode == 0
+    assert set(checked.stdout.split("\n")) >= {"database: ok", "migrated: ok", "primary: ok", "fsync: ok"}
+
+
+def test_what_needs_the_schema_says_that_it_is_missing(empty_database: str) -> None:
+    for command in (["serve"], ["keys", "list"]):
+        refused = tidemark(empty_database, *command)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "tidemark db upgrade" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_keys_are_created_listed_and_revoked(clone: str) -> None:
+    created = tidemark(clone, "keys", "create", "--tenant", "acme", "--name", "ci", "--role", "write")
+    assert created.stdout.startswith("tmk_")
+    assert created.stdout.count("\n") == 1
+    listed = tidemark(clone, "keys", "list", "--tenant", "acme")
+    assert listed.stdout.split()[1:] == ["write", "ci"]
+    again = tidemark(clone, "keys", "create", "--tenant", "acme", "--name", "ci")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "'ci' exists" in again.stderr
+    assert tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").returncode == 0
+    assert tidemark(clone, "keys", "list", "--tenant", "acme").stdout == ""
+    assert "Unknown API key 'ci'" in tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").stderr
+
+
+def test_token_show_tells_what_a_token_waits_for(clone: str, clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received=1, completed=0)
+    token = str(run(clone_engine, lambda c: Issuer().issue(c, ADDRESS, issued_by="ci")))
+    shown = tidemark(clone, "token", "show", token).stdout
+    assert "status     inprogress" in shown
+    assert "orders.billing of pipeline demo, tenant default" in shown
+    assert "by ci, in epoch 1" in shown
+    assert "waits for  version 3 to be completed; version 0 is" in shown
+    report(clone_engine, ADDRESS, 1, received=0, completed=0, epoch="b")
+    assert "lost (PipelineRestarted)" in tidemark(clone, "token", "show", token).stdout
+
+
+@pytest.mark.parametrize("token", ["nonsense", "ct1_" + "a" * 52])
+def test_token_show_refuses_what_is_no_token(clone: str, token: str) -> None:
+    refused = tidemark(clone, "token", "show", token)
+    assert refused.returncode == 1
+    assert token not in refused.stderr
+    assert "token" in refused.stderr.lower()
+
+
+def test_a_bad_setting_stops_the_start_by_its_name(clone: str) -> None:
+    for name, value in (("PORT", "x"), ("AUTH_PROVIDER", "basic"), ("HOST", "0.0.0.0")):
+        refused = tidemark(clone, "serve", **{name: value})
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert name in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_an_unreachable_database_is_told_without_its_address() -> None:
+    refused = tidemark("postgresql://user:secret@127.0.0.1:1/x", "keys", "list")
+    assert refused.returncode == 1
+    assert "database" in refused.stderr
+    assert "secret" not in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,105 @@
+import re
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.config import AuthProvider, Config, ConfigError
+
+DOCUMENTED = Path(__file__).parents[1] / "docs" / "configuration.md"
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Config.read({}) == Config(data_directory=Path("var").absolute())
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert Config.read({"PORT": "", "DATABASE_URL": ""}) == Config.read({})
+
+
+def test_every_variable_is_read() -> None:
+    config = Config.read(
+        {
+            "DATABASE_URL": "postgresql://u:p@h:1/d?sslmode=require",
+            "DATA_DIRECTORY": "/data",
+            "HOST": "::1",
+            "PORT": "9000",
+            "WORKERS": "3",
+            "THREADS": "4",
+            "POOL_SIZE": "6",
+            "AUTH_PROVIDER": "api-key",
+            "ALLOW_UNAUTHENTICATED": "1",
+            "DEMO": "0",
+            "REQUEST_TIMEOUT": "1.5",
+            "TOKEN_RETENTION_DAYS": "7",
+            "HISTORY_INTERVAL": "60",
+            "LOG_LEVEL": "debug",
+        }
+    )
+    assert config == Config(
+        database_url="postgresql+psycopg://u:p@h:1/d?sslmode=require",
+        data_directory=Path("/data"),
+        host="::1",
+        port=9000,
+        workers=3,
+        threads=4,
+        pool_size=6,
+        auth_provider=AuthProvider.API_KEY,
+        allow_unauthenticated=True,
+        demo=False,
+        request_timeout=1.5,
+        token_retention=timedelta(days=7),
+        history_interval=timedelta(minutes=1),
+        log_level="debug",
+    )
+    assert all(getattr(config, field.name) != getattr(Config(), field.name) for field in fields(Config))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://u:secret@h/d"),
+        ("DATABASE_URL", "secret"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "80.0"),
+        ("PORT", "http"),
+        ("WORKERS", "-1"),
+        ("THREADS", "0"),
+        ("POOL_SIZE", "none"),
+        ("AUTH_PROVIDER", "basic"),
+        ("ALLOW_UNAUTHENTICATED", "yes"),
+        ("DEMO", "true"),
+        ("REQUEST_TIMEOUT", "nan"),
+        ("REQUEST_TIMEOUT", "inf"),
+        ("TOKEN_RETENTION_DAYS", "1.5"),
+        ("HISTORY_INTERVAL", "-1"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name_and_tells_no_secret(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}: ") as refused:
+        Config.read({name: value})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
+def test_without_authentication_a_loopback_address_is_fine(host: str) -> None:
+    Config.read({"HOST": host}).check_exposure()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org", "localhost.example.org"])
+def test_without_authentication_no_other_address_is(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"AUTH_PROVIDER.*ALLOW_UNAUTHENTICATED"):
+        Config.read({"HOST": host}).check_exposure()
+    Config.read({"HOST": host, "ALLOW_UNAUTHENTICATED": "1"}).check_exposure()
+    Config.read({"HOST": host, "AUTH_PROVIDER": "api-key"}).check_exposure()
+
+
+def test_every_variable_is_documented_and_no_other() -> None:
+    source = (Path(__file__).parents[1] / "app" / "config.py").read_text()
+    read = set(re.findall(r'env(?:, |\.get\()"([A-Z_]+)"', source))
+    documented = set(re.findall(r"^\| `([A-Z_]+)`", DOCUMENTED.read_text(), re.MULTILINE))
+    assert read == documented
+    assert len(read) == len(fields(Config))

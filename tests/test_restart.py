@@ -1,0 +1,116 @@
+"""Everything is restarted with tokens in progress: the real server, its workers, its Postgres."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+TIDEMARK = str(Path(sys.executable).parent / "tidemark")
+CONNECTOR = "/v0/pipelines/demo/tables/orders/connectors/billing"
+
+
+class Server:
+    """`tidemark serve` on the embedded Postgres."""
+
+    def __init__(self, data: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.base = f"http://127.0.0.1:{port}"
+        env = {"PATH": os.environ["PATH"], "PORT": str(port), "DATA_DIRECTORY": str(data), "WORKERS": "2"}
+        self.process = psutil.Popen([TIDEMARK, "serve"], env=env, stderr=subprocess.DEVNULL)
+        until(lambda: self.get("/readyz").status_code == 200)
+
+    def get(self, path: str) -> requests.Response:
+        return requests.get(self.base + path, timeout=10)
+
+    def report(self, version: int, received: int, completed: int) -> None:
+        answer = requests.put(
+            f"{self.base}{CONNECTOR}/stats",
+            json={"position": {"received": received, "completed": completed}},
+            headers={"If-Match": f'"{version}"'},
+            timeout=10,
+        )
+        assert answer.status_code in (201, 204), answer.text
+
+    def token(self) -> str:
+        return str(self.get(f"{CONNECTOR}/completion_token").json()["token"])
+
+    def check(self, token: str) -> int:
+        return self.get(f"/v0/pipelines/demo/completion_status?token={token}").status_code
+
+
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits until it holds; a refused or broken connection counts as not yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if holds():
+                return
+        except requests.ConnectionError:
+            pass
+        assert time.monotonic() < deadline, "it never held"
+        time.sleep(0.05)
+
+
+@contextmanager
+def serving(data: Path) -> Iterator[Server]:
+    server = Server(data)
+    try:
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(60)
+
+
+def postmaster(data: Path) -> int | None:
+    pid_file = data / "postgres" / "cluster" / "postmaster.pid"
+    return int(pid_file.read_text().splitlines()[0]) if pid_file.exists() else None
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "var"
+
+
+def test_tokens_outlive_a_restart_of_everything(data: Path) -> None:
+    with serving(data) as server:
+        server.report(0, received=10, completed=5)
+        tokens = [server.token()]
+        assert server.check(tokens[0]) == 202
+    assert postmaster(data) is None, "the server leaves its Postgres behind"
+
+    with serving(data) as server:
+        assert [server.check(token) for token in tokens] == [202]
+        server.report(1, received=10, completed=5)
+        tokens.append(server.token())
+        for worker in server.process.children():
+            if "tidemark" in " ".join(worker.cmdline()):
+                worker.kill()
+        until(lambda: [server.check(token) for token in tokens] == [202, 202])
+
+        os.kill(postmaster(data) or 0, signal.SIGKILL)
+        answer = server.get("/readyz")
+        assert answer.status_code == 503
+        assert server.get("/healthz").status_code == 200
+        server.process.kill()
+        server.process.wait()
+
+    with serving(data) as server:
+        assert [server.check(token) for token in tokens] == [202, 202]
+        server.report(2, received=12, completed=10)
+        assert [server.check(token) for token in tokens] == [202, 202]
+        server.report(3, received=12, completed=12)
+        assert [server.check(token) for token in tokens] == [200, 200]
+        late = server.token()
+
+    with serving(data) as server:
+        assert [server.check(token) for token in [*tokens, late]] == [200, 200, 202]
