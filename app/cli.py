@@ -1,10 +1,10 @@
 """The console script ``tidemark``."""
 
-import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,13 @@ from gunicorn.util import import_app
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from app import logs
+from app.collectors import config as collector_config
+from app.collectors import loop
+from app.collectors.config import CollectorConfigError
 from app.config import Config, ConfigError
+from app.demo.stream import start_stream
+from app.demo.supervisor import Supervisor, SupervisorError
 from app.domain.errors import TidemarkError
 from app.domain.names import DEFAULT_TENANT, tenant_id
 from app.domain.roles import Role
@@ -29,6 +35,16 @@ from app.store.partitions import ensure_partitions
 
 _ROOT = Path(__file__).parents[1]
 
+_TIDEMARK = [sys.executable, "-m", "app.cli"]
+_EXPLAINED = (
+    CollectorConfigError,
+    ConfigError,
+    EmbeddedPostgresError,
+    SupervisorError,
+    TidemarkError,
+    schema.MigrationTurnTimeout,
+)
+
 ROLE = click.Choice([role.value for role in Role])
 
 
@@ -41,7 +57,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (ConfigError, EmbeddedPostgresError, schema.MigrationTurnTimeout, TidemarkError) as error:
+    except _EXPLAINED as error:
         sys.exit(f"tidemark: {error}")
     except DBAPIError as error:  # its text may hold SQL; what the server said, does not
         sys.exit(f"tidemark: the database refused: {type(error.orig).__name__}: {_first_line(error)}")
@@ -51,8 +67,27 @@ def main() -> None:
 @click.version_option(package_name="tidemark")
 def commands() -> None:
     """Tidemark: recorded status and completion tokens for streaming pipelines."""
-    logging.basicConfig(level=_config().log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every look at the schema's revision
+    logs.configure(_config().log_level)
+
+
+@commands.command("run")
+def run_everything() -> None:
+    """Serve, with all that it takes: the database, its schema and, unless DEMO=0, a live stream to look at."""
+    config = _config()
+    config.check_exposure()
+    with _url(config) as url:
+        _upgrade(url)
+        environment = os.environ | {"DATABASE_URL": url}
+        with Supervisor(config.data_directory / "run") as supervisor:
+            supervisor.start("the server", [*_TIDEMARK, "serve"], environment)
+            if config.demo:
+                collect = [*_TIDEMARK, "collect", "--config"]
+                start_stream(supervisor, config.data_directory / "demo", collect, environment)
+            while not _answers(config):
+                if supervisor.wait(0.1):
+                    return
+            click.echo(_welcome(config), err=True)
+            supervisor.wait()
 
 
 @commands.command()
@@ -62,6 +97,16 @@ def serve() -> None:
     config.check_exposure()
     with _database(config) as url:
         _Server(url).run()
+
+
+@commands.command()
+@click.option("--config", "file", required=True, type=click.Path(path_type=Path), help="A TOML file.")
+def collect(file: Path) -> None:
+    """Measure connectors and record what is found, until stopped."""
+    config = _config()
+    sources = collector_config.load(file, os.environ)
+    with _database(config) as url:
+        loop.run(url, sources, keep_every=config.history_interval, timeout_seconds=config.request_timeout)
 
 
 @commands.group()
@@ -214,3 +259,20 @@ def _upgrade(url: str) -> None:
 
 def _first_line(error: DBAPIError) -> str:
     return str(error.orig).strip().partition("\n")[0]
+
+
+def _answers(config: Config) -> bool:
+    with suppress(OSError), socket.create_connection((config.host, config.port), timeout=1):
+        return True
+    return False
+
+
+def _welcome(config: Config) -> str:
+    base = f"http://{config.host}:{config.port}"
+    connector = f"{base}/v0/pipelines/demo/tables/orders/connectors/billing/stats"
+    lines = [f"Tidemark is at {base}, its documentation at {base}/docs/; Ctrl-C stops it."]
+    return "\n".join([*lines, f"Try: curl {connector}"] if config.demo else lines)
+
+
+if __name__ == "__main__":
+    main()

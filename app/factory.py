@@ -8,6 +8,7 @@ import flask_smorest
 from flask import Flask, Response
 from flask_swagger_ui import get_swaggerui_blueprint
 
+from app import logs
 from app.api import auth, errors, runtime
 from app.api.api_keys import api_keys
 from app.api.body import MAX_BODY
@@ -60,8 +61,10 @@ def create_app(config: Config) -> Flask:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Flask:
-    """The WSGI application as the environment configures it. Raises ConfigError."""
-    return create_app(Config.read(environment))
+    """The WSGI application as the environment configures it, and its logging. Raises ConfigError."""
+    config = Config.read(environment)
+    logs.configure(config.log_level)
+    return create_app(config)
 
 
 def _add_routes(app: Flask) -> None:

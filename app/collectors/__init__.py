@@ -1,0 +1,1 @@
+"""Ask someone, yield reports: one module per engine, and the loop."""

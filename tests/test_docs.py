@@ -1,0 +1,80 @@
+"""The documentation is run: its commands against the real server, its output compared, its snippets used."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.serving import Server, serving
+
+DOCS = Path(__file__).parents[1] / "docs"
+REPORTING = (DOCS / "reporting-an-engine.md").read_text()
+
+_VOLATILE = re.compile(r'"recorded_at":"[^"]*"|"lag_seconds":[\d.]+')
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("docs") / "var") as server:
+        yield server
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", REPORTING, re.DOTALL)
+
+
+def steps() -> list[tuple[str, str]]:
+    """The commands of the console blocks, each with the output that it is said to have."""
+    session = "".join(blocks("console"))
+    return [(command, output) for command, output in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", session, re.MULTILINE)]
+
+
+def test_the_curl_session_goes_as_it_is_told(server: Server) -> None:
+    mark = "--- next ---"
+    commands, outputs = zip(*steps(), strict=True)
+    script = "".join(f"{command}\necho '{mark}'\n" for command in commands)
+    script = script.replace("localhost:8080", server.base.removeprefix("http://"))
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    told = [_VOLATILE.sub("", output) for output in outputs]
+    done = [_VOLATILE.sub("", output) for output in ran.stdout.split(f"{mark}\n")[:-1]]
+    assert done == told
+    assert len(told) > 15
+
+
+def test_the_python_loop_reports_and_measures_again_after_412(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    (snippet,) = blocks("python")
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    url = f"{server.base}/v0/pipelines/loop/tables/orders/connectors/billing/stats"
+    measured = 0
+
+    class Enough(Exception):
+        pass
+
+    def measure() -> dict[str, Any]:
+        nonlocal measured
+        measured += 1
+        if measured == 3:  # somebody else is faster
+            requests.put(url, json={}, headers={"If-Match": '"2"'}, timeout=10).raise_for_status()
+        return {"position": {"received": measured, "completed": measured}}
+
+    def sleep(seconds: float) -> None:
+        if measured == 5:
+            raise Enough
+
+    monkeypatch.setattr("time.sleep", sleep)
+    with pytest.raises(Enough):
+        names["report_for_ever"](url, measure)
+    recorded = requests.get(url, timeout=10).json()["recorded"]
+    assert (recorded["version"], recorded["received"]) == (5, 5)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    root = DOCS.parent
+    for page in [root / "README.md", *DOCS.glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
