@@ -15,12 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from app import logs
-from app.collectors import config as collector_config
-from app.collectors import loop
-from app.collectors.config import CollectorConfigError
 from app.config import Config, ConfigError
-from app.demo.stream import start_stream
-from app.demo.supervisor import Supervisor, SupervisorError
 from app.domain.errors import TidemarkError
 from app.domain.names import DEFAULT_TENANT, tenant_id
 from app.domain.roles import Role
@@ -37,10 +32,8 @@ _ROOT = Path(__file__).parents[1]
 
 _TIDEMARK = [sys.executable, "-m", "app.cli"]
 _EXPLAINED = (
-    CollectorConfigError,
     ConfigError,
     EmbeddedPostgresError,
-    SupervisorError,
     TidemarkError,
     schema.MigrationTurnTimeout,
 )
@@ -73,21 +66,28 @@ def commands() -> None:
 @commands.command("run")
 def run_everything() -> None:
     """Serve, with all that it takes: the database, its schema and, unless DEMO=0, a live stream to look at."""
+    # What only some commands need is imported by them: `serve` works without the extras `embedded` and `demo`.
+    from app.demo.stream import start_stream
+    from app.demo.supervisor import Supervisor, SupervisorError
+
     config = _config()
     config.check_exposure()
     with _url(config) as url:
         _upgrade(url)
         environment = os.environ | {"DATABASE_URL": url}
-        with Supervisor(config.data_directory / "run") as supervisor:
-            supervisor.start("the server", [*_TIDEMARK, "serve"], environment)
-            if config.demo:
-                collect = [*_TIDEMARK, "collect", "--config"]
-                start_stream(supervisor, config.data_directory / "demo", collect, environment)
-            while not _answers(config):
-                if supervisor.wait(0.1):
-                    return
-            click.echo(_welcome(config), err=True)
-            supervisor.wait()
+        try:
+            with Supervisor(config.data_directory / "run") as supervisor:
+                supervisor.start("the server", [*_TIDEMARK, "serve"], environment)
+                if config.demo:
+                    collect = [*_TIDEMARK, "collect", "--config"]
+                    start_stream(supervisor, config.data_directory / "demo", collect, environment)
+                while not _answers(config):
+                    if supervisor.wait(0.1):
+                        return
+                click.echo(_welcome(config), err=True)
+                supervisor.wait()
+        except SupervisorError as error:
+            raise click.ClickException(str(error)) from None
 
 
 @commands.command()
@@ -103,10 +103,16 @@ def serve() -> None:
 @click.option("--config", "file", required=True, type=click.Path(path_type=Path), help="A TOML file.")
 def collect(file: Path) -> None:
     """Measure connectors and record what is found, until stopped."""
+    from app.collectors import config as sources
+    from app.collectors import loop
+
     config = _config()
-    sources = collector_config.load(file, os.environ)
+    try:
+        found = sources.load(file, os.environ)
+    except sources.CollectorConfigError as error:
+        raise click.ClickException(str(error)) from None
     with _database(config) as url:
-        loop.run(url, sources, keep_every=config.history_interval, timeout_seconds=config.request_timeout)
+        loop.run(url, found, keep_every=config.history_interval, timeout_seconds=config.request_timeout)
 
 
 @commands.group()

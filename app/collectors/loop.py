@@ -29,19 +29,24 @@ def run(database_url: str, config: CollectorConfig, *, keep_every: timedelta, ti
 async def collect(
     database_url: str, config: CollectorConfig, stop: asyncio.Event, *, keep_every: timedelta, timeout_seconds: float
 ) -> None:
-    """Collects until ``stop`` is set."""
+    """Collects until ``stop`` is set, on a loop of its own: its default executor is used up when this returns."""
     engine = make_engine(database_url, timeout_seconds=timeout_seconds)
     watches = [_watch_nats(source, engine, keep_every) for source in config.nats]
     listener = _listener(database_url, watches)
     listener.start()
+    stopping = asyncio.create_task(stop.wait())
     tasks = [asyncio.create_task(watch.run()) for watch in watches]
     try:
-        await stop.wait()
+        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
+        for task in (stopping, *tasks):
             task.cancel()
-        await asyncio.gather(*tasks, asyncio.to_thread(listener.close), return_exceptions=True)
+        ended = await asyncio.gather(*tasks, asyncio.to_thread(listener.close), return_exceptions=True)
+        await asyncio.get_running_loop().shutdown_default_executor()  # statements that were under way
         engine.dispose()
+    for defect in ended:
+        if isinstance(defect, Exception):
+            raise defect
 
 
 async def _until_signalled(

@@ -124,10 +124,7 @@ class NatsJetStream:
         target = self._targets[address]
         try:
             return await measure_consumer(_asking(client), target.stream, target.consumer)
-        except JetStreamError as error:
-            return self._failure(error)
-        except (NatsError, OSError, TimeoutError) as error:
-            await self.close()  # it may be half dead; a new one costs little
+        except (JetStreamError, NatsError, OSError, TimeoutError) as error:
             return self._failure(error)
 
     async def _connected(self) -> Client:
@@ -144,6 +141,7 @@ class NatsJetStream:
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
                 connect_timeout=_TIMEOUT_SECONDS,
+                ping_interval=5,  # seconds; two without an answer are the end of the connection
                 user=self._config.user,
                 password=self._config.password,
                 token=self._config.token,

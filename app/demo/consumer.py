@@ -4,8 +4,6 @@ import asyncio
 import sys
 from contextlib import suppress
 
-from nats.errors import TimeoutError as NothingToDo
-
 from app.demo.jetstream import CONSUMED_PER_SECOND, CONSUMER, STREAM, connected
 
 
@@ -14,7 +12,7 @@ async def consume(url: str) -> None:
     async with connected(url) as jetstream:
         orders = await jetstream.pull_subscribe_bind(CONSUMER, STREAM)
         while True:
-            with suppress(NothingToDo):
+            with suppress(TimeoutError):  # there was nothing to do
                 for order in await orders.fetch(10, timeout=5):
                     await asyncio.sleep(1 / CONSUMED_PER_SECOND)
                     await order.ack()

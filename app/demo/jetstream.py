@@ -20,7 +20,7 @@ CYCLE_SECONDS = 30.0
 CONSUMED_PER_SECOND = 40.0  # so a burst is worked off in 15 s, and the consumer is idle for as long again
 
 _STREAM = StreamConfig(name=STREAM, subjects=["orders.>"], max_msgs=200_000, max_age=timedelta(days=7).total_seconds())
-_CONSUMER = ConsumerConfig(durable_name=CONSUMER, ack_policy=AckPolicy.EXPLICIT, ack_wait=30, max_ack_pending=1000)
+_CONSUMER = ConsumerConfig(durable_name=CONSUMER, ack_policy=AckPolicy.EXPLICIT, ack_wait=5)
 
 
 @asynccontextmanager

@@ -56,8 +56,8 @@ class Supervisor:
     def __enter__(self) -> "Supervisor":
         self._directory.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self._directory / "supervisor.lock")
-        _stop_left_behind(self._directory / "children", self._grace_seconds)
         self._handlers = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        _stop_left_behind(self._directory / "children", self._grace_seconds)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
