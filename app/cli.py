@@ -3,8 +3,10 @@
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,13 @@ from app.domain.errors import TidemarkError
 from app.domain.names import DEFAULT_TENANT, tenant_id
 from app.domain.roles import Role
 from app.domain.status import format_time
-from app.domain.token import TokenId, evaluate
+from app.domain.token import TokenId, check_age, evaluate
 from app.embedded import EmbeddedPostgresError, embedded_postgres
 from app.services.authenticate import create_key, list_keys, revoke_key
 from app.store import health, schema, tokens
 from app.store.engine import make_engine, run, transact
 from app.store.keys import add_tenant
-from app.store.partitions import ensure_partitions
+from app.store.partitions import ensure_partitions, keep_partitions
 
 _ROOT = Path(__file__).parents[1]
 
@@ -112,6 +114,7 @@ def collect(file: Path) -> None:
     except sources.CollectorConfigError as error:
         raise click.ClickException(str(error)) from None
     with _database(config) as url:
+        threading.Thread(target=keep_partitions, args=(url,), name="partitions", daemon=True).start()
         loop.run(url, found, keep_every=config.history_interval, timeout_seconds=config.request_timeout)
 
 
@@ -190,9 +193,11 @@ def token_show(token_text: str) -> None:
     """Tell what is known of a token."""
     config = _config()
     with _database(config) as url, _engine(config, url) as engine:
-        found = run(engine, lambda c: tokens.describe(c, TokenId.parse(token_text)))
+        token_id = TokenId.parse(token_text)
+        found = run(engine, lambda c: tokens.describe(c, token_id))
     record = found.record
     try:
+        check_age(token_id, datetime.now(UTC), config.token_retention)
         status = evaluate(record).value
     except TidemarkError as lost:
         status = f"lost ({lost.code}): {lost}"
@@ -243,7 +248,7 @@ def _database(config: Config) -> Iterator[str]:
         with _engine(config, url) as engine:
             if not run(engine, schema.is_current):
                 raise ConfigError("DATABASE_URL: the database is not at this version's schema: run tidemark db upgrade")
-            ensure_partitions(engine)
+        ensure_partitions(url)
         yield url
 
 
@@ -258,9 +263,7 @@ def _engine(config: Config, url: str) -> Iterator[Engine]:
 
 def _upgrade(url: str) -> None:
     schema.upgrade(url)
-    engine = make_engine(url, pool_size=2)
-    ensure_partitions(engine)
-    engine.dispose()
+    ensure_partitions(url)
 
 
 def _first_line(error: DBAPIError) -> str:
@@ -274,7 +277,8 @@ def _answers(config: Config) -> bool:
 
 
 def _welcome(config: Config) -> str:
-    base = f"http://{config.host}:{config.port}"
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    base = f"http://{host}:{config.port}"
     connector = f"{base}/v0/pipelines/demo/tables/orders/connectors/billing/stats"
     lines = [f"Tidemark is at {base}, its documentation at {base}/docs/; Ctrl-C stops it."]
     return "\n".join([*lines, f"Try: curl {connector}"] if config.demo else lines)

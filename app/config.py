@@ -8,6 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
+import psycopg
+from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -87,11 +89,13 @@ def _database_url(env: Mapping[str, str]) -> str | None:
         return None
     try:
         url = make_url(value)
-    except ArgumentError:
-        raise ConfigError("DATABASE_URL: not a URL; write postgresql://user:password@host:5432/database") from None
-    if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
-        raise ConfigError("DATABASE_URL: only Postgres is supported: postgresql://…")
-    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+            raise ConfigError("DATABASE_URL: only Postgres is supported: postgresql://…")
+        url = url.set(drivername="postgresql+psycopg")
+        make_conninfo(**url.get_dialect()().create_connect_args(url)[1])
+    except (ArgumentError, ValueError, psycopg.Error):  # whose messages may hold the password
+        raise ConfigError("DATABASE_URL: not right; write postgresql://user:password@host:5432/database") from None
+    return url.render_as_string(hide_password=False)
 
 
 def _auth_provider(env: Mapping[str, str]) -> AuthProvider:

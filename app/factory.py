@@ -56,7 +56,7 @@ def create_app(config: Config) -> Flask:
         runtime.install(Runtime(config, engine))
     _add_routes(app)
     auth.register(app)
-    app.after_request(_never_store)
+    app.after_request(_finish)
     return app
 
 
@@ -76,7 +76,9 @@ def _add_routes(app: Flask) -> None:
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", settings, blueprint_name="docs"))
 
 
-def _never_store(response: Response) -> Response:
+def _finish(response: Response) -> Response:
     """What says nothing else may not be kept: a token, a key, or how far something had got a moment ago."""
     response.headers.setdefault("Cache-Control", "no-store")
+    if response.status_code in (204, 304):  # which have no content to be of a type
+        response.headers.pop("Content-Type", None)
     return response

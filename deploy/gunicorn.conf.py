@@ -8,9 +8,10 @@ from app.config import Config
 from app.store.partitions import keep_partitions
 
 _config = Config.read(os.environ)
+_config.check_exposure()
 
 wsgi_app = "wsgi:app"
-bind = f"{_config.host}:{_config.port}"
+bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 workers = _config.workers
 worker_class = "gthread"
 threads = _config.threads
@@ -26,5 +27,4 @@ accesslog = None  # a request line can hold a token; nginx keeps the access log
 
 def post_worker_init(worker: Any) -> None:
     """A server that runs for months needs partitions all the time; one worker at a time makes them."""
-    engine = worker.wsgi.extensions["tidemark"].engine
-    threading.Thread(target=keep_partitions, args=(engine,), name="partitions", daemon=True).start()
+    threading.Thread(target=keep_partitions, args=(_config.database_url,), name="partitions", daemon=True).start()

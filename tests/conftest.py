@@ -12,10 +12,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
 from app.embedded import embedded_postgres
 from app.store import schema
 from app.store.engine import make_engine
+
+# What a test may take is pytest's time-out; a single example is as slow as the machine is busy. A failure prints how
+# to play it again.
+settings.register_profile("tidemark", deadline=None, print_blob=True)
+settings.load_profile("tidemark")
 
 
 @pytest.fixture(scope="session")

@@ -88,3 +88,20 @@ def test_an_unreachable_database_is_told_without_its_address() -> None:
     assert "database" in refused.stderr
     assert "secret" not in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_gunicorn_by_hand_does_not_serve_everybody_either(clone: str) -> None:
+    env = {"PATH": os.environ["PATH"], "DATABASE_URL": clone, "HOST": "0.0.0.0"}
+    gunicorn = str(Path(TIDEMARK).parent / "gunicorn")
+    root = Path(__file__).parents[1]
+    command = [gunicorn, "-c", "deploy/gunicorn.conf.py", "wsgi:app"]
+    refused = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=60)
+    assert refused.returncode != 0
+    assert "AUTH_PROVIDER" in refused.stderr
+
+
+@pytest.mark.parametrize("options", [["--name", ""], ["--name", "a/b"], ["--name", "ci", "--tenant", "a b"]])
+def test_a_name_that_no_key_or_tenant_can_have_is_refused(clone: str, options: list[str]) -> None:
+    refused = tidemark(clone, "keys", "create", *options)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "name: use" in refused.stderr

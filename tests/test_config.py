@@ -61,6 +61,9 @@ def test_every_variable_is_read() -> None:
     [
         ("DATABASE_URL", "mysql://u:secret@h/d"),
         ("DATABASE_URL", "secret"),
+        ("DATABASE_URL", "postgresql://app:p@ss:secret@db/tidemark"),
+        ("DATABASE_URL", "postgresql://app@db/tidemark?port=secret"),
+        ("DATABASE_URL", "postgresql://app@db/tidemark?secret=1"),
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PORT", "80.0"),

@@ -1,17 +1,19 @@
 """flask-smorest's blueprint, with this application's body reader and with errors documented by example."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import flask_smorest
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from app.api.body import JsonParser
-from app.api.errors import members, status_of
+from app.api.errors import http_members, members, status_of
 from app.api.schemas import ErrorSchema
 from app.domain.errors import (
     AuthenticationFailed,
     InsufficientPermissions,
+    MalformedBody,
     ServiceUnavailable,
     TidemarkError,
 )
@@ -25,24 +27,41 @@ class Blueprint(flask_smorest.Blueprint):
 
     ARGUMENTS_PARSER = JsonParser()
 
-    def refuses(self, role: Role | None, *errors: TidemarkError) -> Callable[[F], F]:
-        """Documents the errors an operation answers with, an example of each.
+    def route(self, rule: str, **options: Any) -> Callable[[F], F]:
+        """flask-smorest's; the operation is named for its view."""
 
-        A role adds what every route behind a credential may answer: 401, 403 and 503.
+        def register(view: F) -> F:
+            super(Blueprint, self).route(rule, **options)(self.doc(operationId=view.__name__)(view))
+            return view
+
+        return register
+
+    def refuses(self, role: Role | None, *errors: TidemarkError) -> Callable[[F], F]:
+        """Documents the errors an operation answers with, an example of each; None: nobody is asked who he is.
+
+        A role adds what every route behind a credential may answer, and MalformedBody what every body may be
+        answered with.
         """
-        if role is not None:
-            denied = InsufficientPermissions(required=role.value, actual=Role.READ.value)
-            errors = (AuthenticationFailed(), denied, *errors, ServiceUnavailable())
-        by_status: dict[int, list[TidemarkError]] = defaultdict(list)
-        for error in errors:
-            by_status[status_of(error)].append(error)
+        by_status: dict[int, dict[str, Any]] = defaultdict(dict)
+        for status, body in _answers(role, errors):
+            by_status[status][body["error_code"]] = {"value": body}
 
         def document(view: F) -> F:
-            for status, alike in by_status.items():
-                examples = {error.code: {"value": members(error)} for error in alike}
+            for status, examples in by_status.items():
                 view = self.alt_response(
                     status, schema=ErrorSchema, description=", ".join(examples), examples=examples
                 )(view)
-            return view
+            return view if role else self.doc(security=[])(view)
 
         return document
+
+
+def _answers(role: Role | None, errors: Iterable[TidemarkError]) -> Iterator[tuple[int, dict[str, Any]]]:
+    guards: list[TidemarkError] = [AuthenticationFailed(), ServiceUnavailable()] if role else []
+    if role and role is not Role.READ:  # which every credential may
+        guards.append(InsufficientPermissions(required=role.value, actual=Role.READ.value))
+    for error in (*guards, *errors):
+        yield status_of(error), members(error)
+        if isinstance(error, MalformedBody):
+            yield 413, http_members(RequestEntityTooLarge())
+            yield 415, http_members(UnsupportedMediaType("Send the body as Content-Type: application/json"))

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import marshmallow as ma
 from flask import Request, request
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from app.domain.errors import InvalidReport, MalformedBody
 
@@ -24,9 +24,12 @@ def read_json(req: Request = request) -> Any:
     """
     if req.mimetype != "application/json":
         raise UnsupportedMediaType("Send the body as Content-Type: application/json")
+    raw = req.get_data()
+    if len(raw) >= MAX_BODY:  # a body that does not tell its length is cut there, not refused (werkzeug)
+        raise RequestEntityTooLarge
     try:
         value = json.loads(
-            req.get_data().decode("utf-8"),
+            raw.decode("utf-8"),
             parse_constant=_refuse_constant,
             parse_float=_finite,
             object_pairs_hook=_object,
@@ -39,7 +42,11 @@ def read_json(req: Request = request) -> Any:
         raise MalformedBody(f"The body is nested more than {MAX_DEPTH} deep") from None
     except ValueError as error:  # an integer of thousands of digits, or one of the refusals below
         raise MalformedBody(f"The body is not acceptable: {error}") from None
-    _check(value, MAX_DEPTH)
+    try:
+        _check(value, MAX_DEPTH)
+    except _BadText as bad:
+        place = ascii(".".join(bad.place)[:100])[1:-1] or "The body"
+        raise MalformedBody(f"{place} holds a NUL or a lone surrogate, which no text may") from None
     return value
 
 
@@ -96,15 +103,33 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check(value: Any, depth: int) -> None:
+    """Raises MalformedBody for nesting deeper than ``depth``, and _BadText for text that Postgres could not hold."""
     if depth < 0:
         raise MalformedBody(f"The body is nested more than {MAX_DEPTH} deep")
     if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-            raise MalformedBody("The body holds a NUL or a lone surrogate, which no text may")
-    elif isinstance(value, list):
-        for item in value:
-            _check(item, depth - 1)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            _check(name, depth)
-            _check(item, depth - 1)
+        _check_text(value)
+    elif isinstance(value, list | dict):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, str):
+                _check_text(key)
+            try:
+                _check(item, depth - 1)
+            except _BadText as bad:
+                bad.place.insert(0, str(key))
+                raise
+
+
+class _BadText(Exception):
+    """Text that holds a NUL or a lone surrogate; ``place`` is the way to it, filled in on the way up."""
+
+    def __init__(self) -> None:
+        self.place: list[str] = []
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()  # what cannot be encoded is a lone surrogate
+    except UnicodeEncodeError:
+        raise _BadText from None
+    if "\0" in text:
+        raise _BadText

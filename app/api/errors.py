@@ -4,7 +4,6 @@
 """
 
 import logging
-import traceback
 from typing import Any
 
 from flask import Flask, Response, json
@@ -41,6 +40,11 @@ def members(error: TidemarkError) -> dict[str, Any]:
     return _members(error.message, error.code, error.details)
 
 
+def http_members(error: HTTPException) -> dict[str, Any]:
+    """The JSON members of one of Flask's own refusals."""
+    return _members(error.description or error.name, error.name.replace(" ", ""), None)
+
+
 def register(app: Flask) -> None:
     """Answers every error of the application in the one shape."""
     app.register_error_handler(TidemarkError, _answer)
@@ -72,13 +76,12 @@ def _answer_http(error: HTTPException) -> Response:
     original = error.get_response()
     if error.code is None or error.code < 400:  # a redirect is an answer, not an error
         return Response(original.get_data(), original.status, original.headers)
-    response = _json(_members(error.description or error.name, error.name.replace(" ", ""), None), error.code)
+    response = _json(http_members(error), error.code)
     response.headers.extend((name, value) for name, value in original.headers if not name.startswith("Content-"))
     return response
 
 
 def _answer_unexpected(error: Exception) -> Response:
-    """A defect. The log tells where; not what the exception says, which may hold SQL or a secret."""
-    frames = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
-    log.error("unexpected %s\n%s", type(error).__name__, frames)
+    """A defect. The log tells where (see app/logs.py)."""
+    log.error("unexpected error", exc_info=error)
     return _json(_members("Internal server error", "InternalServerError", None), 500)

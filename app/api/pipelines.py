@@ -61,14 +61,21 @@ def read_pipeline(pipeline: str) -> Response:
 
     Required role: `read` or higher.
     """
+    row = _read(pipeline)
     _choice("selector", "all", "status")
-    return Response(dump(_pipeline(_read(pipeline))), mimetype="application/json")
+    return Response(dump(_pipeline(row)), mimetype="application/json")
 
 
 @pipelines.route("/<pipeline>", methods=["PUT"])
 @pipelines.refuses(Role.WRITE, _BAD_NAME, MalformedBody(), InvalidReport(details={"deployment_status": ["…"]}))
 @pipelines.response(204, description="Recorded.")
-@pipelines.alt_response(201, description="Recorded, and the pipeline made known.", success=True)
+@pipelines.alt_response(
+    201,
+    schema=PipelineStatusSchema,
+    example={"deployment_status": "Stopped"},
+    description="Recorded, and the pipeline made known.",
+    success=True,
+)
 @pipelines.arguments(PipelineStatusSchema, example={"deployment_status": "Stopped"})
 def put_pipeline(body: dict[str, Any], pipeline: str) -> Response:
     """Report a pipeline's status
@@ -85,7 +92,9 @@ def put_pipeline(body: dict[str, Any], pipeline: str) -> Response:
             connection, owner, pipeline_id(owner, name), name, body["deployment_status"]
         ),
     )
-    return Response(status=201 if created else 204)
+    if created:
+        return Response(dump(body), 201, mimetype="application/json")
+    return Response(status=204)
 
 
 @pipelines.route("/<pipeline>/stats")
@@ -97,8 +106,9 @@ def read_pipeline_stats(pipeline: str) -> Response:
 
     Required role: `read` or higher.
     """
+    row = _running(pipeline)
     with_errors = _choice("include_connector_errors", "false", "true") == "true"
-    row, inputs = _running(pipeline, with_errors=with_errors)
+    inputs = _inputs(row, with_errors=with_errors)
     return Response(dump(pipeline_stats(row, inputs, with_errors=with_errors)), mimetype="application/json")
 
 
@@ -113,8 +123,9 @@ def read_pipeline_metrics(pipeline: str) -> Response:
 
     Required role: `read` or higher.
     """
+    row = _running(pipeline)
     _choice("format", "prometheus")
-    row, inputs = _running(pipeline, with_errors=False)
+    inputs = _inputs(row, with_errors=False)
     return Response(metrics.exposition((row.name, each) for each in inputs), content_type="text/plain")
 
 
@@ -130,15 +141,18 @@ def _read(pipeline: str) -> AnyRow:
     return run(runtime.current().engine, lambda connection: status.read_pipeline(connection, identity, pipeline))
 
 
-def _running(pipeline: str, *, with_errors: bool) -> tuple[AnyRow, Sequence[AnyRow]]:
+def _running(pipeline: str) -> AnyRow:
     row = _read(pipeline)
     if row.status == status.STOPPED:
         raise PipelineInteractionNotDeployed(pipeline)
-    rows = run(
+    return row
+
+
+def _inputs(row: AnyRow, *, with_errors: bool) -> Sequence[AnyRow]:
+    return run(
         runtime.current().engine,
         lambda connection: status.read_connectors(connection, row.id, with_errors=with_errors),
     )
-    return row, rows
 
 
 def _pipeline(row: AnyRow) -> dict[str, Any]:

@@ -160,10 +160,19 @@ class StreamPositionSchema(ma.Schema):
     def _check_components(self, data: dict[str, Any], **_: Any) -> None:
         if not data["received"].offsets:
             raise ma.ValidationError("names no component; leave the position out while it is not known", "received")
+        if not data["received"].is_comparable_with(data["completed"]):
+            raise ma.ValidationError(
+                "must be an integer or an object as received is, or it can never reach it", "completed"
+            )
 
     @ma.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> StreamPosition:
         return StreamPosition(**data)
+
+
+def _check_unique(errors: list[dict[str, Any]]) -> None:
+    if len({(error["tag"], error["index"]) for error in errors}) != len(errors):
+        raise ma.ValidationError("two errors have the same tag and index")
 
 
 class ReportSchema(ma.Schema):
@@ -175,20 +184,19 @@ class ReportSchema(ma.Schema):
     metrics = fields.Nested(MetricsSchema, load_default=Metrics)
     fatal_error = fields.String(load_default=None, allow_none=True)
     parse_errors = fields.List(
-        fields.Nested(ConnectorErrorSchema), load_default=list, validate=validate.Length(max=MAX_ERRORS)
+        fields.Nested(ConnectorErrorSchema),
+        load_default=list,
+        validate=[validate.Length(max=MAX_ERRORS), _check_unique],
     )
     transport_errors = fields.List(
-        fields.Nested(ConnectorErrorSchema), load_default=list, validate=validate.Length(max=MAX_ERRORS)
+        fields.Nested(ConnectorErrorSchema),
+        load_default=list,
+        validate=[validate.Length(max=MAX_ERRORS), _check_unique],
     )
     health = fields.Nested(HealthSchema, load_default=None, allow_none=True)
     paused = Flag(load_default=False)
     barrier = Flag(load_default=False)
     completed_frontier = fields.Nested(CompletedFrontierSchema, load_default=None, allow_none=True)
-
-    @ma.validates("parse_errors", "transport_errors")
-    def _check_unique(self, errors: list[dict[str, Any]], **_: Any) -> None:
-        if len({(error["tag"], error["index"]) for error in errors}) != len(errors):
-            raise ma.ValidationError("two errors have the same tag and index")
 
     @ma.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Report:
@@ -371,8 +379,12 @@ class PipelineStatsSchema(ma.Schema):
 class NewApiKeySchema(ma.Schema):
     """An API key to be made."""
 
-    name = fields.String(required=True, validate=validate.Regexp(r"[A-Za-z0-9_.-]{1,255}\Z"))
+    name = fields.String(required=True)
     role = fields.Enum(Role, by_value=True, load_default=Role.READ)
+
+    @ma.validates("name")
+    def _check_key_name(self, name: str, **_: Any) -> None:
+        _check_name(names.key_name, name)
 
 
 class ApiKeySchema(ma.Schema):

@@ -11,7 +11,7 @@ from app.api.blueprint import Blueprint
 from app.api.runtime import principal
 from app.api.schemas import ClusterHealthSchema, ConfigSchema, LiveSchema, ReadySchema
 from app.api.stats_json import dump
-from app.domain.errors import ServiceUnavailable
+from app.domain.errors import NotReady, ServiceUnavailable
 from app.domain.roles import Role
 from app.store import health, status
 from app.store.engine import run
@@ -74,6 +74,7 @@ def read_metrics() -> Response:
 
 
 @service.route("/healthz")
+@service.refuses(None)
 @service.response(200, LiveSchema, example={"status": "ok"})
 def healthz() -> dict[str, str]:
     """Whether the process answers
@@ -84,21 +85,21 @@ def healthz() -> dict[str, str]:
 
 
 @service.route("/readyz")
+@service.refuses(None, NotReady(_CHECKS | {"migrated": False}))
 @service.response(200, ReadySchema, example={"ready": True, "checks": _CHECKS})
-@service.alt_response(
-    503, schema=ReadySchema, example={"ready": False, "checks": _CHECKS | {"database": False}}, description="Not ready."
-)
-def readyz() -> Response:
+def readyz() -> dict[str, Any]:
     """Whether the server can do its work
 
     Required role: none. The database is reachable, migrated, a primary, and does not lose what it has acknowledged.
     """
     checks = _ready()
-    ready = all(checks.values())
-    return Response(dump({"ready": ready, "checks": checks}), 200 if ready else 503, mimetype="application/json")
+    if not all(checks.values()):
+        raise NotReady(checks)
+    return {"ready": True, "checks": checks}
 
 
 @service.route("/config/authentication")
+@service.refuses(None)
 @service.response(200, {"type": "object"}, example={})
 def read_authentication() -> Response:
     """How to authenticate with an identity provider

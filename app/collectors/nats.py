@@ -45,6 +45,8 @@ async def measure_consumer(ask: Ask, stream: str, consumer: str) -> Measurement:
     """
     stream_info = await ask(f"STREAM.INFO.{stream}", {})
     info = await ask(f"CONSUMER.INFO.{stream}.{consumer}", {})
+    if info["config"].get("ack_policy") == "none":
+        raise JetStreamError({"description": "the consumer acknowledges nothing: what it has processed is not known"})
     last = stream_info["state"]["last_seq"]
     floor = info["ack_floor"]["stream_seq"]
     completed = last if floor >= last or await _is_at_end(ask, stream, last, info) else floor
@@ -57,7 +59,15 @@ async def measure_consumer(ask: Ask, stream: str, consumer: str) -> Measurement:
         total_records=last,
         buffered_records=info["num_pending"] + info["num_ack_pending"],
         paused=info.get("paused", False),
+        trouble=_trouble(info),
     )
+
+
+def _trouble(info: Answer) -> str | None:
+    """That messages below the last one delivered will neither be acknowledged nor delivered again, if it is so."""
+    if info["num_ack_pending"] or info["ack_floor"]["stream_seq"] >= info["delivered"]["stream_seq"]:
+        return None
+    return "messages were given up, after max_deliver deliveries, and count as processed"
 
 
 async def _is_at_end(ask: Ask, stream: str, last: int, info: Answer) -> bool:
@@ -126,6 +136,8 @@ class NatsJetStream:
             return await measure_consumer(_asking(client), target.stream, target.consumer)
         except (JetStreamError, NatsError, OSError, TimeoutError) as error:
             return self._failure(error)
+        except (KeyError, TypeError, ValueError):
+            return self._failure(ValueError("the answer is not JetStream's"))
 
     async def _connected(self) -> Client:
         """The connection. One attempt: trying again, and when, is the loop's business."""

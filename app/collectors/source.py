@@ -15,9 +15,10 @@ class Measurement:
     """What one look at a connector has found."""
 
     position: StreamPosition
-    total_records: int  # ever taken into the stream
+    total_records: int  # the number of the newest one
     buffered_records: int  # of them, not processed yet
     paused: bool
+    trouble: str | None = None  # what is wrong although it could be measured
 
 
 class TransportError(Exception):
@@ -45,11 +46,12 @@ def report_of(loaded: Loaded, found: Found, *, tag: str, interval_seconds: float
     if isinstance(found, TransportError):
         return _failed(loaded, str(found), tag, interval_seconds)
     metrics = replace(before.status.metrics, total_records=found.total_records, buffered_records=found.buffered_records)
+    health = Health(healthy=found.trouble is None, description=found.trouble)
     return Report(
         if_match=before.visible_version,
         interval_seconds=interval_seconds,
         position=found.position,
-        status=Status(metrics=metrics, health=Health(healthy=True), paused=found.paused),
+        status=Status(metrics=metrics, health=health, paused=found.paused),
     )
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from app.collectors.source import Found, Source, TransportError, report_of
-from app.domain.errors import PreconditionFailed, ServiceUnavailable
+from app.domain.errors import Conflict, PreconditionFailed, ServiceUnavailable
 from app.domain.names import Address
 from app.services.report import Addressed, Outcome, record
 from app.store import keys, reports
@@ -126,14 +126,13 @@ class Watch:
 
     async def _attempt(self, addresses: Sequence[Address]) -> tuple[Mapping[Address, Found], dict[Address, Outcome]]:
         loaded = await asyncio.to_thread(self._learn, addresses)
-        found = await self._source.measure(addresses)
-        tag, interval = self._source.tag, self._plan.interval_seconds
-        items = [
-            Addressed(address, report_of(loaded[address], found[address], tag=tag, interval_seconds=interval))
-            for address in addresses
-        ]
-        known = all(each.pipeline_known for each in loaded.values())
-        outcomes = dict(zip(addresses, await asyncio.to_thread(self._write, items, known), strict=True))
+        found = dict(await self._source.measure(addresses))
+        outcomes = await asyncio.to_thread(self._write, loaded, found)
+        # A position that is refused must show: without it the record would just be still.
+        refused = {a: TransportError(str(outcome)) for a, outcome in outcomes.items() if isinstance(outcome, Conflict)}
+        if refused:
+            found |= refused
+            outcomes |= await asyncio.to_thread(self._write, loaded, refused)
         for address, outcome in outcomes.items():
             self._log_change(address, found[address], outcome)
         return found, outcomes
@@ -143,14 +142,20 @@ class Watch:
         pipeline = addresses[0].pipeline_id
         return dict(zip(addresses, run(self._engine, lambda c: reports.load(c, pipeline, wanted)), strict=True))
 
-    def _write(self, items: Sequence[Addressed], pipeline_known: bool) -> list[Outcome]:
+    def _write(self, loaded: Mapping[Address, Loaded], found: Mapping[Address, Found]) -> dict[Address, Outcome]:
+        tag, interval = self._source.tag, self._plan.interval_seconds
+        items = [
+            Addressed(address, report_of(loaded[address], each, tag=tag, interval_seconds=interval))
+            for address, each in found.items()
+        ]
+
         def work(connection: Connection) -> list[Outcome]:
-            if not pipeline_known:
+            if not all(each.pipeline_known for each in loaded.values()):
                 keys.add_tenant(connection, self._plan.tenant)
             tenant = items[0].address.tenant
             return record(connection, tenant, self._plan.pipeline, items, keep_every=self._keep_every)
 
-        return transact(self._engine, work)
+        return dict(zip(found, transact(self._engine, work), strict=True))
 
     def _log_change(self, address: Address, found: Found, outcome: Outcome) -> None:
         """What is wrong is logged once, not at every interval; that another reporter was faster is not wrong."""

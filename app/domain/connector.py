@@ -55,6 +55,7 @@ class Connector:
     interval_seconds: float | None = None
     last_epoch: int = 0  # the number of the newest epoch ever opened; goes on counting over a removal
     epoch: Epoch | None = None  # None: no position reported (since it was removed)
+    position_version: int = 0  # the newest version that came with a position
     received: Position | None = None
     completed: Position | None = None
     completed_version: int = 0
@@ -214,6 +215,7 @@ def _take_position(connector: Connector, position: StreamPosition, now: datetime
     frontier, dropped = advance(append(connector.frontier, checkpoint), position.completed)
     return replace(
         connector,
+        position_version=connector.version,
         received=position.received,
         completed=position.completed,
         # Never lower than it was: versions only grow, and a rewound consumer drops no checkpoint.

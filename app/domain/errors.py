@@ -23,6 +23,7 @@
     │   ├── UnknownEndpointInCompletionToken  the token's connector was removed
     │   └── CompletionTokenExpired          the token is older than the retention
     └── Unavailable                         can clear by itself: worth a retry
+        ├── NotReady                        the server cannot do its work
         ├── PipelineInteractionNotDeployed  the pipeline is recorded as stopped
         └── ServiceUnavailable              the database did not answer in time
 
@@ -183,6 +184,14 @@ class Unavailable(TidemarkError):
     """Not possible just now; try again."""
 
     retry_after_seconds = 1
+
+
+class NotReady(Unavailable):
+    """The server cannot do its work."""
+
+    def __init__(self, checks: Mapping[str, bool]) -> None:
+        failed = ", ".join(name for name, passed in checks.items() if not passed)
+        super().__init__(f"Not ready: failed {failed}", details={"checks": dict(checks)})
 
 
 class PipelineInteractionNotDeployed(Unavailable):

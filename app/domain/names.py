@@ -40,6 +40,13 @@ def connector_name(name: str) -> str:
     return name
 
 
+def key_name(name: str) -> str:
+    """The name itself, when it is one an API key or a tenant may have; raises InvalidParam."""
+    if not _CONNECTOR.fullmatch(name):
+        raise InvalidParam(f"name: use 1 to {MAX_NAME} letters, digits, '_', '-' or '.'")
+    return name
+
+
 def canonical_table(name: str) -> str:
     """The one spelling of a table's name: as it stands when in double quotes, else in lower case.
 

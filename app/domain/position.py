@@ -39,6 +39,12 @@ class Position:
             return self.offsets[SCALAR]
         return dict(self.offsets)
 
+    def is_comparable_with(self, other: "Position | None") -> bool:
+        """Whether both are scalar or neither is; what is not known, or names no component yet, is either."""
+        if other is None or not other.offsets:
+            return True
+        return (SCALAR in self.offsets) == (SCALAR in other.offsets)
+
     def reaches(self, other: "Position") -> bool:
         """Whether everything before ``other`` is before this position too (design §2, Advancing).
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
 
+from app.domain.connector import Connector
 from app.domain.errors import (
     CompletionTokenExpired,
     InvalidParam,
@@ -15,10 +16,21 @@ from app.domain.errors import (
 )
 from app.domain.status import Recording
 
-BINDING_AHEAD = {Recording.SAMPLED: 2, Recording.SYNCHRONOUS: 0}
+SAMPLED_AHEAD = 2
 """How many versions after the one it saw a token waits for; why 2 is right and 1 is not: design §2, The rule."""
 
 _WIRE = re.compile(r"ct1_[a-z2-7]{52}")
+
+
+def binding(connector: Connector) -> int:
+    """The version that a token issued now waits for; ``sql/issue_token.sql`` computes the same.
+
+    A synchronous connector's recorded position is never stale, so its token waits for that: the newest version that
+    came with a position, and not a later one of status only, which completes nothing.
+    """
+    if connector.recording is Recording.SYNCHRONOUS:
+        return connector.position_version
+    return connector.version + SAMPLED_AHEAD
 
 
 class TokenStatus(Enum):

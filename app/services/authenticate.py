@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from app.domain.api_key import ID_BYTES, SECRET_BYTES, ApiKeyText
 from app.domain.errors import AuthenticationFailed, InsufficientPermissions, UnknownApiKey
-from app.domain.names import DEFAULT_TENANT, tenant_id
+from app.domain.names import DEFAULT_TENANT, key_name, tenant_id
 from app.domain.roles import Principal, Role
 from app.store import keys
 from app.store.keys import KeyRecord
@@ -35,8 +35,10 @@ def create_key(
 ) -> tuple[KeyRecord, ApiKeyText]:
     """A new key; its text is told here and never again.
 
-    Raises InsufficientPermissions for a role above the creator's and ApiKeyNameInUse.
+    Raises InvalidParam for a name that none can have, InsufficientPermissions for a role above the creator's and
+    ApiKeyNameInUse.
     """
+    key_name(name)
     _not_above(role, by)
     key = ApiKeyText.make(secrets.token_bytes(ID_BYTES), secrets.token_bytes(SECRET_BYTES))
     record = KeyRecord(id=key.id, name=name, role=role)
@@ -51,7 +53,7 @@ def list_keys(connection: Connection, tenant: UUID) -> Sequence[KeyRecord]:
 
 def get_key(connection: Connection, tenant: UUID, name: str) -> KeyRecord:
     """One key; raises UnknownApiKey."""
-    found = keys.find(connection, tenant, name)
+    found = None if "\0" in name else keys.find(connection, tenant, name)  # no text in Postgres holds a NUL
     if found is None:
         raise UnknownApiKey(name)
     return found

@@ -12,6 +12,7 @@ from app.domain.connector import Accepted, Event, EventKind, Report, accept, rem
 from app.domain.errors import ServiceUnavailable, TidemarkError, UnknownInputEndpoint, UnknownPipelineName
 from app.domain.names import Address
 from app.store import reports
+from app.store.engine import Repeat
 from app.store.reports import Change, Loaded
 
 _ROUNDS = 20  # of read, compute, write; each lost round means that somebody else's write has won
@@ -44,15 +45,16 @@ def record(
     All reports are to ``pipeline``, which the first accepted one creates, and no two are to one connector: a
     version cannot be learnt inside a batch. A refused report is answered with its error and changes nothing. A
     write that another one has overtaken is read and computed again: a conditional report is then refused as stale,
-    an unconditional one (synchronous recording) becomes the next version.
+    an unconditional one (synchronous recording) becomes the next version. Of a batch, everything is: going on with
+    some of its rows locked, it would lock the others out of order, and deadlock. Raises Repeat for that.
     """
-    outcomes: dict[int, Outcome] = {}
     pending = dict(enumerate(items))
     for _ in range(_ROUNDS):
-        if not pending:
+        outcomes = _round(connection, tenant, pipeline, pending, keep_every)
+        if len(outcomes) == len(items):
             return [outcomes[place] for place in range(len(items))]
-        outcomes |= _round(connection, tenant, pipeline, pending, keep_every)
-        pending = {place: item for place, item in pending.items() if place not in outcomes}
+        if len(items) > 1:
+            raise Repeat
     raise ServiceUnavailable
 
 

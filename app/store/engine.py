@@ -1,9 +1,12 @@
 """Connections, transactions, and the one place where a driver's error becomes one of ours."""
 
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import count
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, TextClause, create_engine, text
@@ -16,7 +19,8 @@ T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
 """A row whose columns its statement names."""
 
-_ATTEMPTS = 5  # of a transaction that met a deadlock, a serialization failure or a closed connection
+_REPEAT_SECONDS = 5.0  # how long a transaction is repeated that meets deadlocks, faster ones or closed connections
+_PAUSE_SECONDS = 0.005  # before the first repetition, at most; it doubles
 _REPEATABLE = ("40001", "40P01")
 _UNAVAILABLE = ("08", "25006", "25P0", "40", "53", "55P03", "57", "58")  # SQLSTATE prefixes; of 25, read-only and idle
 
@@ -75,38 +79,44 @@ def run(engine: Engine, work: Callable[[Connection], T]) -> T:
     that doing it twice does no harm. Raises ServiceUnavailable.
     """
     with translated():
-        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         try:
-            with autocommit.connect() as connection:
+            with _autocommit(engine).connect() as connection:
                 return work(connection)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-        with autocommit.connect() as connection:
+        with _autocommit(engine).connect() as connection:
             return work(connection)
+
+
+@lru_cache(maxsize=16)
+def _autocommit(engine: Engine) -> Engine:
+    """The same engine and pool, each statement committing by itself; made once, because that costs as much as one."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def transact(engine: Engine, work: Callable[[Connection], T]) -> T:
     """Runs ``work`` in one transaction and commits it.
 
-    A deadlock, a serialization failure or a connection lost before COMMIT was sent leaves nothing behind, and the
-    work is done again. A COMMIT without an answer is not repeated: its outcome is unknown. Raises
-    ServiceUnavailable.
+    A deadlock, a serialization failure, a connection lost before COMMIT was sent or Repeat from ``work`` leaves
+    nothing behind, and the work is done again. A COMMIT without an answer is not repeated: its outcome is unknown.
+    Raises ServiceUnavailable.
     """
+    deadline = time.monotonic() + _REPEAT_SECONDS
     with translated():
-        for _ in range(_ATTEMPTS - 1):
+        for attempt in count():
             try:
                 return _once(engine, work)
-            except _Repeat:
-                continue
-        try:
-            return _once(engine, work)
-        except _Repeat:
-            raise ServiceUnavailable from None
+            except Repeat:
+                if time.monotonic() > deadline:
+                    raise ServiceUnavailable from None
+            # Those who got in each other's way would do so again, were they not to part. No connection is held.
+            time.sleep(random.uniform(0, _PAUSE_SECONDS * 2 ** min(attempt, 5)))  # noqa: S311 - no secret
+    raise AssertionError  # `count` never ends
 
 
-class _Repeat(Exception):
-    """The transaction left nothing behind and may be tried again."""
+class Repeat(Exception):
+    """The transaction is to leave nothing behind and to be tried again, from its reads on."""
 
 
 def _once(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -115,7 +125,7 @@ def _once(engine: Engine, work: Callable[[Connection], T]) -> T:
             result = work(connection)
         except DBAPIError as error:
             if error.connection_invalidated or _sqlstate(error) in _REPEATABLE:
-                raise _Repeat from error
+                raise Repeat from error
             raise
         transaction.commit()
         return result

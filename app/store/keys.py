@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import ApiKeyNameInUse
-from app.domain.names import tenant_id
+from app.domain.names import key_name, tenant_id
 from app.domain.roles import Principal, Role
 from app.store.models import ApiKey, Tenant
 
@@ -33,8 +33,8 @@ class Holder:
 
 
 def add_tenant(connection: Connection, name: str) -> UUID:
-    """The id of the tenant of this name, which is made if there is none."""
-    tenant = tenant_id(name)
+    """The id of the tenant of this name, which is made if there is none. Raises InvalidParam for no name."""
+    tenant = tenant_id(key_name(name))
     connection.execute(upsert(Tenant).values(id=tenant, name=name).on_conflict_do_nothing())
     return tenant
 

@@ -111,6 +111,7 @@ class Connector(Base):
     __table_args__ = (
         CheckConstraint("version >= 1", name="version"),
         CheckConstraint("completed_version BETWEEN 0 AND version", name="completed_version"),
+        CheckConstraint("position_version BETWEEN 0 AND version", name="position_version"),
         CheckConstraint("recording IN ('sampled', 'synchronous')", name="recording"),
         CheckConstraint("interval_seconds > 0", name="interval_seconds"),
         CheckConstraint("epoch_number BETWEEN 0 AND last_epoch", name="epoch_number"),
@@ -144,6 +145,7 @@ class Connector(Base):
     last_epoch: Mapped[Count]
     epoch_number: Mapped[Count]  # 0: no position reported (since it was removed)
     epoch_label: Mapped[str | None]
+    position_version: Mapped[Count]  # the newest version that came with a position; 0: none
     received: Mapped[Json | None]
     completed: Mapped[Json | None]
     completed_version: Mapped[Count]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 log = logging.getLogger(__name__)
 
@@ -44,58 +44,59 @@ _TABLES = (
 )
 
 
-def ensure_partitions(engine: Engine, *, days_ahead: int = DAYS_AHEAD) -> None:
+def keep_partitions(url: str) -> None:
+    """Makes partitions now and every few hours, for ever. A run that fails is left to the next one."""
+    while True:
+        try:
+            ensure_partitions(url)
+        except SQLAlchemyError as error:
+            log.warning("partitions were not made: %s", type(error).__name__)
+        time.sleep(_EVERY_SECONDS)
+
+
+def ensure_partitions(url: str, *, days_ahead: int = DAYS_AHEAD) -> None:
     """Makes the partitions of today and of the days ahead, one short transaction each; safe under load.
 
-    Does nothing where somebody else is at it, and leaves for the next run a partition whose lock is not to be had
-    within two seconds.
+    Works on a connection of its own. Does nothing where somebody else is at it, and leaves for the next run a
+    partition whose lock is not to be had within two seconds.
     """
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        if not connection.scalar(text("SELECT pg_try_advisory_lock(:turn)"), {"turn": _TURN}):
-            return
-        try:
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 5})
+    with engine.connect() as connection:
+        with connection.begin():
+            # The lock is the session's: it ends with the connection, however that ends.
+            if not connection.scalar(text("SELECT pg_try_advisory_lock(:turn)"), {"turn": _TURN}):
+                return
             today = connection.scalars(text("SELECT (now() AT TIME ZONE 'UTC')::date")).one()
-            for table in _TABLES:
-                for day in (today + timedelta(days=ahead) for ahead in range(days_ahead + 1)):
-                    _ensure(connection, engine, table, day)
-        finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:turn)"), {"turn": _TURN})
+        for table in _TABLES:
+            for ahead in range(days_ahead + 1):
+                _ensure(connection, table, today + timedelta(days=ahead), ahead)
 
 
-def _ensure(connection: Connection, engine: Engine, table: _Partitioned, day: date) -> None:
-    name = f"{table.table}_{day:%Y%m%d}"
-    if connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name}):
-        return
+def _ensure(connection: Connection, table: _Partitioned, day: date, ahead: int) -> None:
     try:
-        with engine.begin() as transaction:
-            _make(transaction, table, name, day)
+        with connection.begin():
+            name = f"{table.table}_{day:%Y%m%d}"
+            if not connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name}):
+                _make(connection, table, name, day, ahead)
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != "55P03":  # lock_not_available
             raise
 
 
-def _make(connection: Connection, table: _Partitioned, name: str, day: date) -> None:
+def _make(connection: Connection, table: _Partitioned, name: str, day: date, ahead: int) -> None:
     """Built beside the table and then attached, which locks out nobody who uses the table's other partitions.
 
-    The default partition is locked first: what it holds of the day moves along, and nothing may come in meanwhile.
+    But rows of today are in use, and may be in the default partition, from which they move along: whoever had planned
+    to look there would not find them, so then nobody may be using the table at all.
     """
     low, high = table.bound(day), table.bound(day + timedelta(days=1))
     default, of_day = f"{table.table}_default", f"{table.key} >= '{low}' AND {table.key} < '{high}'"
+    in_use = ahead == 0 or connection.scalar(text(f"SELECT EXISTS (SELECT FROM {default} WHERE {of_day})"))  # noqa: S608
     for sql in (
         f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'",
-        f"LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE",
+        f"LOCK TABLE {table.table if in_use else default} IN ACCESS EXCLUSIVE MODE",
         f"CREATE TABLE {name} (LIKE {table.table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)",
         f"WITH moved AS (DELETE FROM {default} WHERE {of_day} RETURNING *) INSERT INTO {name} SELECT * FROM moved",  # noqa: S608
         f"ALTER TABLE {table.table} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')",
     ):
         connection.execute(text(sql))
-
-
-def keep_partitions(engine: Engine) -> None:
-    """Makes partitions now and every few hours, for ever. A run that fails is left to the next one."""
-    while True:
-        try:
-            ensure_partitions(engine)
-        except DBAPIError as error:
-            log.warning("partitions were not made: %s", type(error).__name__)
-        time.sleep(_EVERY_SECONDS)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.connector import Connector, Epoch, EpochClosed, Event
@@ -80,13 +80,16 @@ def write(connection: Connection, changes: Sequence[Change]) -> set[UUID]:
 
 
 def write_removal(connection: Connection, change: Change) -> bool:
-    """Marks a connector removed if it is still as it was loaded; answers whether it was."""
+    """Marks a connector removed, and forgets its errors, if it is still as it was loaded; answers whether it was."""
     table = models.Connector
     written = connection.execute(
         update(table)
         .where(table.id == change.address.id, table.version == change.before.version, table.removed_at.is_(None))
         .values(removed_at=change.at, epoch_number=0, epoch_label=None, received=None, completed=None, frontier=[])
     )
+    if written.rowcount:
+        errors = models.ConnectorError
+        connection.execute(delete(errors).where(errors.connector_id == change.address.id))
     return bool(written.rowcount)
 
 
@@ -133,6 +136,7 @@ def _row(change: Change) -> dict[str, Any]:
         "last_epoch": connector.last_epoch,
         "epoch_number": connector.epoch.number if connector.epoch else 0,
         "epoch_label": connector.epoch.label if connector.epoch else None,
+        "position_version": connector.position_version,
         "received": _position(connector.received),
         "completed": _position(connector.completed),
         "completed_version": connector.completed_version,
@@ -214,6 +218,7 @@ def _connector(row: AnyRow) -> Connector:
         interval_seconds=row.interval_seconds,
         last_epoch=row.last_epoch,
         epoch=Epoch(number=row.epoch_number, label=row.epoch_label) if row.epoch_number else None,
+        position_version=row.position_version,
         received=_parsed(row.received),
         completed=_parsed(row.completed),
         completed_version=row.completed_version,

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from app.domain import token as rules
 from app.domain.errors import (
     NoStreamPosition,
     PipelineInteractionNotDeployed,
@@ -14,8 +15,7 @@ from app.domain.errors import (
     UnknownPipelineName,
 )
 from app.domain.names import Address
-from app.domain.status import Recording
-from app.domain.token import BINDING_AHEAD, TokenId, TokenRecord
+from app.domain.token import TokenId, TokenRecord
 from app.store.engine import AnyRow, statement
 from app.store.status import STOPPED
 
@@ -48,8 +48,7 @@ def issue(connection: Connection, address: Address, *, issued_by: str, hinted_ve
     parameters = {
         "connector_id": address.id,
         "pipeline_id": address.pipeline_id,
-        "sampled_ahead": BINDING_AHEAD[Recording.SAMPLED],
-        "synchronous_ahead": BINDING_AHEAD[Recording.SYNCHRONOUS],
+        "sampled_ahead": rules.SAMPLED_AHEAD,
         "issued_by": issued_by,
         "hinted": hinted_version,
     }

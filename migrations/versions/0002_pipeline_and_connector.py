@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column("last_epoch", sa.BigInteger(), nullable=False),
         sa.Column("epoch_number", sa.BigInteger(), nullable=False),
         sa.Column("epoch_label", sa.Text(), nullable=True),
+        sa.Column("position_version", sa.BigInteger(), nullable=False),
         sa.Column("received", JSONB(), nullable=True),
         sa.Column("completed", JSONB(), nullable=True),
         sa.Column("completed_version", sa.BigInteger(), nullable=False),
@@ -65,6 +66,7 @@ def upgrade() -> None:
         sa.CheckConstraint("recording IN ('sampled', 'synchronous')", name="ck_connector_recording"),
         sa.CheckConstraint("(epoch_number > 0) = (received IS NOT NULL)", name="ck_connector_position_has_epoch"),
         sa.CheckConstraint("completed_version BETWEEN 0 AND version", name="ck_connector_completed_version"),
+        sa.CheckConstraint("position_version BETWEEN 0 AND version", name="ck_connector_position_version"),
         sa.CheckConstraint("epoch_number BETWEEN 0 AND last_epoch", name="ck_connector_epoch_number"),
         sa.CheckConstraint("interval_seconds > 0", name="ck_connector_interval_seconds"),
         sa.CheckConstraint(

@@ -1,14 +1,16 @@
 """The application under test, on the shared database, a tenant of its own for each test."""
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.serving import make_server
 
 from app.api.runtime import Runtime
 from app.config import AuthProvider, Config
@@ -16,73 +18,108 @@ from app.domain.roles import Role
 from app.factory import create_app
 from app.services.authenticate import create_key
 from app.store.keys import add_tenant
+from tests.api.client import Api
 
-ORDERS = "/v0/pipelines/demo/tables/orders/connectors/billing"
+MakeKey = Callable[..., str]
+MakeApp = Callable[..., Flask]
+Contents = Callable[[], list[Any]]
+Unchanged = Callable[[], AbstractContextManager[None]]
+
+_CONTENTS = sa.text((Path(__file__).parent / "contents.sql").read_text())
 
 
 @pytest.fixture(scope="session")
-def app(database_url: str) -> Iterator[Flask]:
+def make_app(database_url: str) -> Iterator[MakeApp]:
+    """Makes an application on the shared database, without credentials unless told otherwise."""
+    apps: list[Flask] = []
+
+    def make(**settings: Any) -> Flask:
+        apps.append(create_app(Config(**{"database_url": database_url} | settings)))
+        return apps[-1]
+
+    yield make
+    for app in apps:
+        engine_of(app).dispose()
+
+
+@pytest.fixture(scope="session")
+def app(make_app: MakeApp) -> Flask:
     """The application with API keys on."""
-    app = create_app(Config(database_url=database_url, auth_provider=AuthProvider.API_KEY))
-    yield app
-    runtime: Runtime = app.extensions["tidemark"]
-    runtime.engine.dispose()
+    return make_app(auth_provider=AuthProvider.API_KEY)
+
+
+@pytest.fixture(scope="session")
+def live_server(app: Flask) -> Iterator[str]:
+    """The URL of a server that runs the application with API keys on."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture
-def make_key(engine: sa.Engine) -> Callable[..., str]:
+def make_key(engine: sa.Engine) -> MakeKey:
     """Makes an API key, of a tenant of its own unless one is named, and answers its text."""
 
-    def make(role: Role = Role.ADMIN, tenant: str | None = None) -> str:
+    def make(role: Role = Role.ADMIN, tenant: str | None = None, name: str | None = None) -> str:
         with engine.begin() as connection:
             owner = add_tenant(connection, tenant or uuid.uuid4().hex)
-            _, key = create_key(connection, owner, uuid.uuid4().hex, role, by=Role.ADMIN)
+            _, key = create_key(connection, owner, name or uuid.uuid4().hex, role, by=Role.ADMIN)
         return str(key)
 
     return make
 
 
-class Api:
-    """A client with a credential, and the requests that most tests make."""
-
-    def __init__(self, client: FlaskClient, key: str) -> None:
-        self.client = client
-        self.headers = {"Authorization": f"Bearer {key}"}
-
-    def request(self, method: str, path: str, **kwargs: Any) -> TestResponse:
-        headers = self.headers | kwargs.pop("headers", {})
-        return self.client.open(path, method=method, headers=headers, **kwargs)
-
-    def get(self, path: str, **kwargs: Any) -> TestResponse:
-        return self.request("GET", path, **kwargs)
-
-    def stats(self, connector: str = ORDERS, **kwargs: Any) -> TestResponse:
-        return self.get(f"{connector}/stats", **kwargs)
-
-    def report(self, body: Any, if_match: int | None, connector: str = ORDERS) -> TestResponse:
-        """Sends one report; None leaves If-Match out."""
-        headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
-        return self.request("PUT", f"{connector}/stats", json=body, headers=headers)
-
-    def position(self, received: Any, completed: Any, if_match: int, epoch: str | None = None) -> TestResponse:
-        """Sends a report of just a position."""
-        position = {"received": received, "completed": completed} | ({"epoch": epoch} if epoch else {})
-        return self.report({"position": position}, if_match)
-
-    def issue(self, connector: str = ORDERS) -> TestResponse:
-        return self.get(f"{connector}/completion_token")
-
-    def token(self) -> str:
-        """A new token on the usual connector."""
-        response = self.issue()
-        assert response.status_code == 200, response.text
-        return str(response.get_json()["token"])
-
-    def check(self, token: str, pipeline: str = "demo") -> TestResponse:
-        return self.get(f"/v0/pipelines/{pipeline}/completion_status", query_string={"token": token})
+@pytest.fixture
+def tenant() -> str:
+    """The name of the test's own tenant."""
+    return uuid.uuid4().hex
 
 
 @pytest.fixture
-def api(app: Flask, make_key: Callable[..., str]) -> Api:
+def make_api(app: Flask, make_key: MakeKey, tenant: str) -> Callable[..., Api]:
+    """Makes a client of the test's own tenant, or of another one."""
+
+    def make(role: Role = Role.ADMIN, tenant: str = tenant) -> Api:
+        return Api(app, make_key(role, tenant), tenant)
+
+    return make
+
+
+@pytest.fixture
+def api(make_api: Callable[..., Api]) -> Api:
     """A client that may do anything within a tenant of its own."""
-    return Api(app.test_client(), make_key())
+    return make_api()
+
+
+@pytest.fixture
+def contents(engine: sa.Engine, api: Api) -> Contents:
+    """Reads every row that belongs to the test's tenant."""
+
+    def read() -> list[Any]:
+        with engine.connect() as connection:
+            return list(connection.execute(_CONTENTS, {"tenant": api.tenant_id}))
+
+    return read
+
+
+@pytest.fixture
+def unchanged(contents: Contents) -> Unchanged:
+    """A block of code in which nothing that the test's tenant has in the database may change."""
+
+    @contextmanager
+    def unchanged() -> Iterator[None]:
+        before = contents()
+        yield
+        assert contents() == before
+
+    return unchanged
+
+
+def engine_of(app: Flask) -> sa.Engine:
+    """The engine that an application runs on."""
+    runtime: Runtime = app.extensions["tidemark"]
+    return runtime.engine

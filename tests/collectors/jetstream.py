@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import nats
 from nats.js import JetStreamContext
@@ -62,13 +63,14 @@ async def connected(url: str) -> AsyncIterator[JetStreamContext]:
         await client.close()
 
 
-async def make(url: str, *, stream: str = "orders", consumer: str = "billing", filters: tuple[str, ...] = ()) -> None:
+async def make(
+    url: str, *, stream: str = "orders", consumer: str = "billing", filters: tuple[str, ...] = (), **settings: Any
+) -> None:
     """Makes a stream of the subjects ``{stream}.>`` and a durable pull consumer on it."""
+    settings = {"ack_policy": "explicit", "filter_subjects": list(filters) or None, **settings}
     async with connected(url) as jetstream:
         await jetstream.add_stream(name=stream, subjects=[f"{stream}.>"])
-        await jetstream.add_consumer(
-            stream, durable_name=consumer, ack_policy="explicit", filter_subjects=list(filters) or None
-        )
+        await jetstream.add_consumer(stream, durable_name=consumer, **settings)
 
 
 async def publish(url: str, *subjects: str) -> list[int]:

@@ -1,6 +1,7 @@
 """Measuring at a real JetStream server; what only a cluster or a race would answer comes from a fake at the edge."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -90,6 +91,26 @@ def test_a_deleted_message_is_not_waited_for(jetstream: JetStreamServer) -> None
 
     asyncio.run(delete())
     assert positions(measure(jetstream.url)) == (3, 3)
+
+
+def test_a_consumer_that_acknowledges_nothing_is_not_believed(jetstream: JetStreamServer) -> None:
+    """Delivered is not processed: its tokens would be complete as soon as a message has left the server."""
+    asyncio.run(make(jetstream.url, ack_policy="none"))
+    asyncio.run(publish(jetstream.url, "orders.a"))
+    found = measure(jetstream.url)
+    assert isinstance(found, TransportError)
+    assert "acknowledges nothing" in str(found)
+
+
+def test_messages_given_up_count_as_processed_and_show(jetstream: JetStreamServer) -> None:
+    asyncio.run(make(jetstream.url, max_deliver=1, ack_wait=0.2))
+    asyncio.run(publish(jetstream.url, "orders.a", "orders.a"))
+    asyncio.run(consume(jetstream.url, 2, leave=(1,)))
+    deadline = time.monotonic() + 20
+    while positions(found := measure(jetstream.url)) != (3, 3):
+        assert time.monotonic() < deadline
+    assert isinstance(found, Measurement)
+    assert "given up" in (found.trouble or "")
 
 
 def epoch(found: Found) -> str | None:

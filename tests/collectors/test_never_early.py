@@ -22,8 +22,7 @@ from nats.js import JetStreamContext
 from werkzeug.serving import make_server
 
 from app.config import Config
-from app.domain.status import Recording
-from app.domain.token import BINDING_AHEAD
+from app.domain import token as token_rules
 from app.factory import create_app
 from tests.collectors.client import Client
 from tests.collectors.conftest import Collecting
@@ -173,7 +172,7 @@ def test_a_token_is_never_complete_early(stream: JetStreamServer, tokens: Tokens
 def test_the_same_clients_catch_a_binding_that_is_too_low(
     stream: JetStreamServer, tokens: Tokens, dice: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(BINDING_AHEAD, Recording.SAMPLED, 0)
+    monkeypatch.setattr(token_rules, "SAMPLED_AHEAD", 0)
     started = time.monotonic()
     tally = asyncio.run(clients(stream.url, tokens, dice, stop_at_early=True))
     print(f"{tally} in {time.monotonic() - started:.1f} s")

@@ -162,11 +162,23 @@ def test_failures_back_off(client: Client) -> None:
     assert 2 <= source.asked <= 6  # at 0, 0.05, 0.15, 0.35, 0.75 s rather than twenty times
 
 
-def test_other_refusals_are_put_off_to_the_next_interval(client: Client, caplog: pytest.LogCaptureFixture) -> None:
-    source = Script(measurement(10, 10), measurement(7, 7), measurement(7, 7), measurement(11, 11))
-    watching(watch(client, source), lambda: client.wait_for_version(2))
+def test_a_refused_position_shows_and_is_tried_again(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """As after a restore of the stream from an older copy: its sequences have gone back, until they have caught up."""
+    seen: list[Connector] = []
+    source = Script(
+        measurement(10, 10),
+        measurement(7, 7),
+        measurement(7, 7),
+        measurement(11, 11),
+        before=lambda number: seen.append(client.recorded()) if number == 2 else None,
+    )
+    watching(watch(client, source), lambda: client.wait_for_version(4))
+    (still,) = seen
+    assert still.received == Position({"": 10})
+    assert still.status.health is not None
+    assert "received is 7 but 10 is recorded" in (still.status.health.description or "")
+    assert still.status.metrics.num_transport_errors == 1
     assert client.recorded().received == Position({"": 11})
-    assert source.asked == 4
     refusals = [r.getMessage() for r in caplog.records if "received is 7 but 10 is recorded" in r.getMessage()]
     assert len(refusals) == 1, "the same complaint is logged once"
 

@@ -124,7 +124,14 @@ class World:
         reporter = self.rng.choice(self.reporters)
         if reporter.learnt is not None:
             reporter.position = self._measured(self.now.received)
-            reporter.status_only = self.rng.random() < 0.15
+            reporter.status_only = self.rng.random() < 0.3
+
+    def tell(self) -> None:
+        """A reporter writes what it has measured, and right after that its status only."""
+        reporter = self.rng.choice(self.reporters)
+        if reporter.position is not None and self._write(reporter.position, reporter.learnt):
+            self._write(None, self.record.visible_version)
+            reporter.learnt = reporter.position = None
 
     def write(self) -> None:
         """Writes what was measured. Kept, now and then: a retry of an old report must do no harm."""
@@ -156,11 +163,16 @@ class World:
             if not self._write(self._measured(self.now.received), recorded.visible_version):
                 self.now.label = honest
 
+    def status_only(self) -> None:
+        """A synchronous engine tells of its health."""
+        if self.recording is Recording.SYNCHRONOUS:
+            self._write(None, None)
+
     def issue(self) -> None:
         """As ``issue_token.sql`` does. What counts is all that was received, whatever the record says of it."""
         if self.record.epoch is None or self.record.epoch.label != self.now.label:
             return  # no position yet, or an engine that has not reported since its restart
-        binding = self.record.version + token_module.BINDING_AHEAD[self.record.recording]
+        binding = token_module.binding(self.record)
         need = dict(self.now.received)
         self.tokens.append(Token(self.record.epoch.number, binding, self.now, need))
 
@@ -189,10 +201,16 @@ class World:
             token.was_complete = complete
 
     def finish(self) -> None:
-        """Everything is processed and two more reports are made: every token of a living epoch is complete."""
+        """Everything is processed and two more reports are made: every token of a living epoch is complete.
+
+        So is one asked for after that of a synchronous engine, whose recorded position is never stale.
+        """
         self.process_all()
         for _ in range(2):
             self._write(self._measured(self.now.received, known=True), self.record.visible_version)
+        if self.recording is Recording.SYNCHRONOUS:
+            self.status_only()
+            self.issue()
         self.judge()
         for token in self.tokens:
             if token.incarnation is self.now and token.epoch_number not in self.frozen and not token.was_complete:
@@ -253,12 +271,14 @@ class World:
 
 
 _STEPS = (
-    ("arrive", 12),
-    ("process", 8),
-    ("process_all", 4),
+    ("arrive", 8),
+    ("process", 4),
+    ("process_all", 8),
     ("learn", 12),
     ("measure", 12),
     ("write", 12),
+    ("status_only", 3),
+    ("tell", 4),
     ("issue", 10),
     ("rewind", 1),
     ("restart", 1),

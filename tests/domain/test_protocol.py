@@ -39,7 +39,12 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def _binding(ahead: int) -> Patch:
-    return lambda patch: patch.setitem(token.BINDING_AHEAD, Recording.SAMPLED, ahead)
+    return lambda patch: patch.setattr(token, "SAMPLED_AHEAD", ahead)
+
+
+def _synchronous_waits_for_the_newest_version(patch: pytest.MonkeyPatch) -> None:
+    honest = token.binding
+    patch.setattr(token, "binding", lambda c: c.version if c.recording is Recording.SYNCHRONOUS else honest(c))
 
 
 def _reaches(rule: Callable[[Position, Position], bool]) -> Patch:
@@ -217,6 +222,7 @@ MUTANTS: dict[str, tuple[Patch, tuple[type[AssertionError], ...]]] = {
     "binding k": (_binding(0), (Early,)),
     "binding k+1": (_binding(1), (Early,)),
     "binding k+3": (_binding(3), (Stuck,)),
+    "synchronous waits for the newest version": (_synchronous_waits_for_the_newest_version, (Stuck,)),
     "> for >= between positions": (_reaches(_strictly_beyond), (Stuck,)),
     "> for >= between versions": (lambda p: p.setattr(token, "evaluate", _equal_is_not_enough), (Stuck,)),
     "any component for all": (_reaches(_any_component_will_do), (Early,)),

@@ -11,6 +11,8 @@ from app.domain.errors import EpochSuperseded, PreconditionFailed, UnknownInputE
 from app.domain.names import Address
 from app.domain.position import Position
 from app.domain.status import Health, Metrics, Recording, Status
+from app.domain.token import TokenStatus
+from app.services.check import Checked, check
 from app.services.issue import Issuer
 from app.services.report import Addressed, Recorded, record, remove_connector
 from app.store import models, reports
@@ -198,3 +200,27 @@ def record_until_write(connection: sa.Connection, address: Address) -> Any:
     )
     change = reports.Change(address=address, before=loaded.connector, after=accepted.connector, at=loaded.now)
     return lambda: reports.write(connection, [change])
+
+
+def test_a_migration_that_adds_a_column_fails_nobody(clone: str, clone_engine: sa.Engine) -> None:
+    """The statements are prepared by then, and a prepared `SELECT *` would fail on every connection."""
+    with clone_engine.begin() as connection:
+        address = Address(add_tenant(connection, "warm"), "demo", "orders", "billing")
+    engine = make_engine(clone, pool_size=1)
+    for version in range(10):
+        report(engine, address, version, received=1, completed=1)
+        run(engine, lambda c: reports.load(c, address.pipeline_id, [(address.id, None)]))
+    with clone_engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE connector ADD COLUMN later int"))
+    run(engine, lambda c: reports.load(c, address.pipeline_id, [(address.id, None)]))
+    assert report(engine, address, 10, received=1, completed=1) == 11
+    engine.dispose()
+
+
+def test_a_synchronous_connectors_token_waits_for_its_newest_position(engine: sa.Engine, address: Address) -> None:
+    """And not for a later report of status only, which an idle engine may never follow up."""
+    report(engine, address, None, received=5, completed=5, recording=Recording.SYNCHRONOUS)
+    send(engine, address, Report(recording=Recording.SYNCHRONOUS, status=Status(paused=True)))
+    token = run(engine, lambda c: Issuer().issue(c, address, issued_by="x"))
+    checked = run(engine, lambda c: check(c, address.tenant, "demo", str(token), retention=timedelta(days=30)))
+    assert checked == Checked(TokenStatus.COMPLETE, 1)

@@ -1,15 +1,17 @@
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
 
 from app.domain.names import Address, tenant_id
+from app.services.check import check
 from app.services.issue import Issuer
 from app.store import models
-from app.store.engine import run
-from app.store.partitions import DAYS_AHEAD, ensure_partitions
+from app.store.engine import make_engine, run
+from app.store.partitions import DAYS_AHEAD, ensure_partitions, keep_partitions
 from tests.services.reporting import report
 
 ADDRESS = Address(tenant_id("default"), "demo", "orders", "billing")
@@ -26,19 +28,21 @@ def rows(engine: sa.Engine, table: str) -> int:
         return int(connection.scalars(sa.text(f"SELECT count(*) FROM {table}")).one())
 
 
-def test_today_and_the_days_ahead_are_there_and_a_second_run_changes_nothing(clone_engine: sa.Engine) -> None:
-    ensure_partitions(clone_engine)
+def test_today_and_the_days_ahead_are_there_and_a_second_run_changes_nothing(
+    clone: str, clone_engine: sa.Engine
+) -> None:
+    ensure_partitions(clone)
     for table in ("completion_token", "observation"):
         names = partitions(clone_engine, table)
         today = datetime.now(UTC).date()
         days = [f"{table}_{today + timedelta(days=n):%Y%m%d}" for n in range(DAYS_AHEAD + 1)]
         assert names == [*days, f"{table}_default"]
-        ensure_partitions(clone_engine)
+        ensure_partitions(clone)
         assert partitions(clone_engine, table) == names
 
 
-def test_a_token_lands_in_the_partition_of_its_day(clone_engine: sa.Engine) -> None:
-    ensure_partitions(clone_engine)
+def test_a_token_lands_in_the_partition_of_its_day(clone: str, clone_engine: sa.Engine) -> None:
+    ensure_partitions(clone)
     report(clone_engine, ADDRESS, 0, received=1, completed=0)
     token = run(clone_engine, lambda c: Issuer().issue(c, ADDRESS, issued_by="test"))
     day = datetime.fromtimestamp(token.issued_at_ms / 1000, UTC)
@@ -48,17 +52,19 @@ def test_a_token_lands_in_the_partition_of_its_day(clone_engine: sa.Engine) -> N
     assert rows(clone_engine, f"observation_{day:%Y%m%d}") == 1
 
 
-def test_without_a_partition_the_default_takes_the_row_until_the_next_run_moves_it(clone_engine: sa.Engine) -> None:
+def test_without_a_partition_the_default_takes_the_row_until_the_next_run_moves_it(
+    clone: str, clone_engine: sa.Engine
+) -> None:
     report(clone_engine, ADDRESS, 0, received=1, completed=0)
     token = run(clone_engine, lambda c: Issuer().issue(c, ADDRESS, issued_by="test"))
     assert rows(clone_engine, "completion_token_default") == rows(clone_engine, "observation_default") == 1
-    ensure_partitions(clone_engine)
+    ensure_partitions(clone)
     assert rows(clone_engine, "completion_token_default") == rows(clone_engine, "observation_default") == 0
     with clone_engine.connect() as connection:
         assert connection.scalars(sa.select(models.CompletionToken.id)).one() == token.id
 
 
-def test_a_row_far_in_the_future_is_taken_too(clone_engine: sa.Engine) -> None:
+def test_a_row_far_in_the_future_is_taken_too(clone: str, clone_engine: sa.Engine) -> None:
     row = {"connector_id": uuid4(), "id": UUID(int=2**128 - 1), "epoch_number": 1, "binding": 1, "issued_by": "x"}
     with clone_engine.begin() as connection:
         connection.execute(sa.insert(models.CompletionToken).values(row))
@@ -66,22 +72,78 @@ def test_a_row_far_in_the_future_is_taken_too(clone_engine: sa.Engine) -> None:
 
 
 def test_a_lock_that_is_not_to_be_had_only_delays_a_partition(
-    clone_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    clone: str, clone_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.store.partitions._LOCK_TIMEOUT", "50ms")
     with clone_engine.begin() as holder:
         holder.execute(sa.text("LOCK TABLE observation_default IN ACCESS SHARE MODE"))
-        ensure_partitions(clone_engine, days_ahead=2)
+        ensure_partitions(clone, days_ahead=2)
     assert partitions(clone_engine, "observation") == ["observation_default"]
     assert len(partitions(clone_engine, "completion_token")) == 4
-    ensure_partitions(clone_engine, days_ahead=2)
+    ensure_partitions(clone, days_ahead=2)
     assert len(partitions(clone_engine, "observation")) == 4
 
 
-def test_many_may_run_at_once(clone_engine: sa.Engine) -> None:
-    threads = [threading.Thread(target=ensure_partitions, args=(clone_engine,)) for _ in range(2)]
+def test_many_may_run_at_once(clone: str, clone_engine: sa.Engine) -> None:
+    threads = [threading.Thread(target=ensure_partitions, args=(clone,)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(partitions(clone_engine, "completion_token")) == DAYS_AHEAD + 2
+
+
+def test_nobody_notices_that_rows_are_moved(clone: str) -> None:
+    """Tokens are issued and checked while the partition of today is made, over and over."""
+    engine = make_engine(clone, pool_size=8)
+    report(engine, ADDRESS, 0, received=1, completed=0)
+    done, failures = threading.Event(), []
+
+    def use() -> None:
+        issuer, retention = Issuer(), timedelta(days=30)
+        while not done.is_set():
+            try:
+                token = str(run(engine, lambda c: issuer.issue(c, ADDRESS, issued_by="x")))
+                run(engine, partial(check, tenant=ADDRESS.tenant, pipeline="demo", token=token, retention=retention))
+            except Exception as failure:
+                failures.append(failure)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    today = datetime.now(UTC).date()
+    for _ in range(15):
+        ensure_partitions(clone, days_ahead=1)
+        put_back(engine, f"completion_token_{today:%Y%m%d}")
+    done.set()
+    for thread in threads:
+        thread.join()
+    engine.dispose()
+    assert not failures
+
+
+def put_back(engine: sa.Engine, partition: str) -> None:
+    """As if the partition had never been made: its rows are in the default one."""
+    with engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE completion_token IN ACCESS EXCLUSIVE MODE"))
+        if partition in connection.scalars(sa.text("SELECT inhrelid::regclass::text FROM pg_inherits")).all():
+            connection.execute(sa.text(f"ALTER TABLE completion_token DETACH PARTITION {partition}"))
+            connection.execute(sa.text(f"INSERT INTO completion_token SELECT * FROM {partition}"))
+            connection.execute(sa.text(f"DROP TABLE {partition}"))
+
+
+def test_the_keeper_survives_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(Exception):
+        pass
+
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise Enough
+
+    monkeypatch.setattr("time.sleep", sleep)
+    with pytest.raises(Enough):
+        keep_partitions("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    assert len(pauses) == 2

@@ -2,7 +2,7 @@
 INSERT INTO connector (
            tenant_id, pipeline_id,
            id, table_name, connector_name, version, recorded_at, observed_at, recording, interval_seconds, last_epoch,
-           epoch_number, epoch_label, received, completed, completed_version, frontier, total_bytes, total_records,
+           epoch_number, epoch_label, position_version, received, completed, completed_version, frontier, total_bytes, total_records,
            buffered_records, buffered_bytes, num_transport_errors, num_parse_errors, end_of_input,
            processing_latency_p99_micros, fatal_error, health_status, health_description, paused, barrier,
            completed_frontier
@@ -11,7 +11,7 @@ SELECT :tenant_id, :pipeline_id, r.*
   FROM json_to_recordset(CAST(:rows AS json)) AS r (
            id uuid, table_name text, connector_name text, version bigint, recorded_at timestamptz,
            observed_at timestamptz, recording text, interval_seconds float8, last_epoch bigint, epoch_number bigint,
-           epoch_label text, received jsonb, completed jsonb, completed_version bigint, frontier jsonb,
+           epoch_label text, position_version bigint, received jsonb, completed jsonb, completed_version bigint, frontier jsonb,
            total_bytes bigint, total_records bigint, buffered_records bigint, buffered_bytes bigint,
            num_transport_errors bigint, num_parse_errors bigint, end_of_input bool,
            processing_latency_p99_micros bigint, fatal_error text, health_status text, health_description text,

@@ -4,7 +4,7 @@
 -- The notification wakes a collector, so that it measures at once; a process sends it once per version (:hinted is
 -- the version it last sent it for), because commits with a notification wait for one another.
 WITH target AS (
-    SELECT p.status AS pipeline_status, c.id AS connector_id, c.version, c.epoch_number, c.recording
+    SELECT p.status AS pipeline_status, c.id AS connector_id, c.version, c.position_version, c.epoch_number, c.recording
       FROM pipeline AS p
       LEFT JOIN connector AS c ON c.id = :connector_id AND c.pipeline_id = p.id AND c.removed_at IS NULL
      WHERE p.id = :pipeline_id
@@ -15,8 +15,7 @@ WITH target AS (
                   substring(int8send((extract(epoch FROM now()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
                   52, 1), 53, 1), 'hex')::uuid,
            epoch_number,
-           version + CASE recording WHEN 'sampled' THEN CAST(:sampled_ahead AS int)
-                                    ELSE CAST(:synchronous_ahead AS int) END,
+           CASE recording WHEN 'sampled' THEN version + CAST(:sampled_ahead AS int) ELSE position_version END,
            now(),
            :issued_by
       FROM target

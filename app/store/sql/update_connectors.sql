@@ -5,7 +5,7 @@ UPDATE connector AS c
    SET removed_at = NULL,
        version = r.version, recorded_at = r.recorded_at, observed_at = r.observed_at, recording = r.recording,
        interval_seconds = r.interval_seconds, last_epoch = r.last_epoch, epoch_number = r.epoch_number,
-       epoch_label = r.epoch_label, received = r.received, completed = r.completed,
+       epoch_label = r.epoch_label, position_version = r.position_version, received = r.received, completed = r.completed,
        completed_version = r.completed_version, frontier = r.frontier, total_bytes = r.total_bytes,
        total_records = r.total_records, buffered_records = r.buffered_records, buffered_bytes = r.buffered_bytes,
        num_transport_errors = r.num_transport_errors, num_parse_errors = r.num_parse_errors,
@@ -15,7 +15,7 @@ UPDATE connector AS c
   FROM json_to_recordset(CAST(:rows AS json)) AS r (
            id uuid, expected_version bigint, expected_removed bool, version bigint, recorded_at timestamptz,
            observed_at timestamptz, recording text, interval_seconds float8, last_epoch bigint, epoch_number bigint,
-           epoch_label text, received jsonb, completed jsonb, completed_version bigint, frontier jsonb,
+           epoch_label text, position_version bigint, received jsonb, completed jsonb, completed_version bigint, frontier jsonb,
            total_bytes bigint, total_records bigint, buffered_records bigint, buffered_bytes bigint,
            num_transport_errors bigint, num_parse_errors bigint, end_of_input bool,
            processing_latency_p99_micros bigint, fatal_error text, health_status text, health_description text,
