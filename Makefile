@@ -38,7 +38,6 @@ lint: .venv/.installed-dev
 		|| { cat .venv/lint.log; exit 1; }
 
 bench: .venv/.installed-dev
-	@test -e tests/benchmarks/__main__.py || { echo "There are no benchmarks yet (tests/benchmarks)." >&2; exit 1; }
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
 # What `run` needs is a part of what `dev` installs, so either order of the two leaves a complete environment.

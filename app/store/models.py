@@ -101,7 +101,24 @@ class Pipeline(Base):
     created_at: Mapped[Created]
 
 
-class Connector(Base):
+class Reported:
+    """What a report says of a connector beside its position, in its present and in its history."""
+
+    total_bytes: Mapped[Count]
+    total_records: Mapped[Count]
+    buffered_records: Mapped[Count]
+    buffered_bytes: Mapped[Count]
+    num_transport_errors: Mapped[Count]
+    num_parse_errors: Mapped[Count]
+    end_of_input: Mapped[bool]
+    processing_latency_p99_micros: Mapped[Count | None]
+    fatal_error: Mapped[str | None]
+    health_status: Mapped[str | None]
+    paused: Mapped[bool]
+    barrier: Mapped[bool]
+
+
+class Connector(Reported, Base):
     """The hot row: all of a connector's present.
 
     A report rewrites it in place (HOT: room on the page by the fillfactor, no index on a column a report changes).
@@ -151,19 +168,7 @@ class Connector(Base):
     completed_version: Mapped[Count]
     frontier: Mapped[Json]  # [[version, recorded at, received position], ...], oldest first
 
-    total_bytes: Mapped[Count]
-    total_records: Mapped[Count]
-    buffered_records: Mapped[Count]
-    buffered_bytes: Mapped[Count]
-    num_transport_errors: Mapped[Count]
-    num_parse_errors: Mapped[Count]
-    end_of_input: Mapped[bool]
-    processing_latency_p99_micros: Mapped[Count | None]
-    fatal_error: Mapped[str | None]
-    health_status: Mapped[str | None]
     health_description: Mapped[str | None]
-    paused: Mapped[bool]
-    barrier: Mapped[bool]
     completed_frontier: Mapped[Json | None]
 
 
@@ -226,7 +231,7 @@ class CompletionToken(Base):
     issued_by: Mapped[str]
 
 
-class Observation(Base):
+class Observation(Reported, Base):
     """An accepted report, thinned; never read by the token protocol. No foreign key, as for tokens."""
 
     __tablename__ = "observation"
@@ -241,18 +246,6 @@ class Observation(Base):
     completed_version: Mapped[Count]
     lag_records: Mapped[Decimal | None] = mapped_column(Numeric)  # a sum over components: may pass 2^63
     lag_seconds: Mapped[float | None]
-    total_bytes: Mapped[Count]
-    total_records: Mapped[Count]
-    buffered_records: Mapped[Count]
-    buffered_bytes: Mapped[Count]
-    num_transport_errors: Mapped[Count]
-    num_parse_errors: Mapped[Count]
-    end_of_input: Mapped[bool]
-    processing_latency_p99_micros: Mapped[Count | None]
-    fatal_error: Mapped[str | None]
-    health_status: Mapped[str | None]
-    paused: Mapped[bool]
-    barrier: Mapped[bool]
 
 
 class ConnectorEvent(Base):
