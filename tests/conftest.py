@@ -5,6 +5,7 @@ databases.
 """
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,5 +89,17 @@ def _database(server: str, template: str = "template0") -> Iterator[str]:
     try:
         yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:
-        with admin.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        _drop(admin, name)
+
+
+def _drop(admin: sa.Engine, name: str) -> None:
+    """Drops the database. FORCE gives its sessions five seconds to go, which on a busy machine may be too few."""
+    for attempt in range(10):
+        try:
+            with admin.connect() as connection:
+                connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            return
+        except sa.exc.OperationalError:
+            if attempt == 9:
+                raise
+            time.sleep(1)
