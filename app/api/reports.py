@@ -1,6 +1,7 @@
 """Reports in batches."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -12,11 +13,13 @@ from app.api.errors import members, status_of
 from app.api.runtime import tenant
 from app.api.schemas import MAX_REPORTS, ReportItemSchema, ReportResultSchema
 from app.api.stats_json import dump
-from app.domain.errors import InvalidParam, InvalidReport, MalformedBody, TidemarkError
+from app.domain.errors import InvalidParam, InvalidReport, MalformedBody, ServiceUnavailable, TidemarkError
 from app.domain.names import Address, pipeline_name
 from app.domain.roles import Role
 from app.services.report import Addressed, Outcome, record
 from app.store.engine import transact
+
+_TRANSACTION = 200  # reports
 
 reports = Blueprint("reports", __name__, url_prefix="/v0", description="Reports in batches")
 
@@ -64,17 +67,35 @@ def post_reports(pipeline: str) -> Response:
     name = pipeline_name(pipeline)
     items = _items(read_json())
     parsed = _refuse_repeats([_parse(name, item) for item in items])
-    here, owner = runtime.current(), tenant()
-    valid = [item for item in parsed if isinstance(item, Addressed)]
-    recorded: list[Outcome] = []
-    if valid:
-        recorded = transact(
-            here.engine, lambda connection: record(connection, owner, name, valid, keep_every=here.keep_every)
-        )
-    outcomes = iter(recorded)
+    outcomes = iter(_record(name, [item for item in parsed if isinstance(item, Addressed)]))
     results = [item if isinstance(item, TidemarkError) else next(outcomes) for item in parsed]
     body = [_result(item, outcome) for item, outcome in zip(items, results, strict=True)]
     return Response(dump(body), mimetype="application/json")
+
+
+def _record(pipeline: str, items: list[Addressed]) -> list[Outcome]:
+    """Records the reports, so many in a transaction that it stays short, however long their frontiers are.
+
+    When the database does not answer at first, that is the answer to the request; later on, it is that to the reports
+    which are not recorded yet. Raises ServiceUnavailable.
+    """
+    here, owner = runtime.current(), tenant()
+    outcomes: list[Outcome] = []
+    for start in range(0, len(items), _TRANSACTION):
+        work = partial(
+            record,
+            tenant=owner,
+            pipeline=pipeline,
+            items=items[start : start + _TRANSACTION],
+            keep_every=here.keep_every,
+        )
+        try:
+            outcomes += transact(here.engine, work)
+        except ServiceUnavailable as error:
+            if not outcomes:
+                raise
+            return outcomes + [error] * (len(items) - len(outcomes))
+    return outcomes
 
 
 def _items(body: Any) -> list[dict[str, Any]]:

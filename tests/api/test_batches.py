@@ -1,10 +1,14 @@
 """Reports in batches: an answer per item, in order; each is accepted or refused for itself."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from app.domain.errors import ServiceUnavailable
+from app.store.engine import transact
 from tests.api.client import FULL, ORDERS, PIPELINE, REPORTS, Api, refused
 from tests.api.conftest import Unchanged
 
@@ -162,3 +166,25 @@ def test_a_removed_connector_comes_back_in_a_batch(api: Api) -> None:
     assert (first["status"], first["details"]) == (412, {"current_version": 0})
     assert (second["status"], second["version"]) == (201, 2)
     assert api.stats(ORDERS).status_code == 200
+
+
+def test_a_database_that_goes_away_in_the_middle_is_the_answer_to_the_rest(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reports before are recorded, and the next attempt learns so from their 412."""
+    calls = 0
+
+    def failing(engine: sa.Engine, work: Callable[[sa.Connection], Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ServiceUnavailable
+        return transact(engine, work)
+
+    monkeypatch.setattr("app.api.reports._TRANSACTION", 2)
+    monkeypatch.setattr("app.api.reports.transact", failing)
+    items = [item(f"c{n}") for n in range(5)]
+    answers = api.batch(*items).get_json()
+    assert [answer["status"] for answer in answers] == [201, 201, 503, 503, 503]
+    assert answers[2]["error_code"] == "ServiceUnavailable"
+    assert [answer["status"] for answer in api.batch(*items).get_json()] == [412, 412, 201, 201, 201]
