@@ -18,7 +18,7 @@ MAX_DEPTH = 32
 def read_json(req: Request = request) -> Any:
     """The JSON value of the body.
 
-    Raises UnsupportedMediaType for another content type, RequestEntityTooLarge past MAX_BODY, and MalformedBody for
+    Raises UnsupportedMediaType for another content type, RequestEntityTooLarge from MAX_BODY on, and MalformedBody for
     what is not strict JSON in UTF-8: no NaN or Infinity, no number that Python or Postgres could not hold, no member
     twice, no NUL, no lone surrogate, no nesting deeper than MAX_DEPTH.
     """

@@ -19,7 +19,7 @@ from app.domain.roles import Role
 from app.services.report import Addressed, Outcome, record
 from app.store.engine import transact
 
-_TRANSACTION = 200  # reports
+_TRANSACTION = 100  # reports
 
 reports = Blueprint("reports", __name__, url_prefix="/v0", description="Reports in batches")
 

@@ -12,7 +12,7 @@ from app.domain.connector import Report, StreamPosition
 from app.domain.errors import InvalidParam
 from app.domain.roles import Role
 from app.domain.status import (
-    MAX_ERRORS_KEPT,
+    MAX_ERRORS_OF_A_KIND,
     CompletedFrontier,
     ConnectorError,
     ErrorKind,
@@ -24,7 +24,6 @@ from app.domain.status import (
 )
 
 MAX_REPORTS = 1000
-MAX_ERRORS = 10 * MAX_ERRORS_KEPT  # that one report may bring, of a kind
 MAX_TEXT = 8192  # characters
 
 
@@ -127,12 +126,12 @@ class ReportSchema(ma.Schema):
     parse_errors = fields.List(
         fields.Nested(ConnectorErrorSchema),
         load_default=list,
-        validate=[validate.Length(max=MAX_ERRORS), _check_unique],
+        validate=[validate.Length(max=MAX_ERRORS_OF_A_KIND), _check_unique],
     )
     transport_errors = fields.List(
         fields.Nested(ConnectorErrorSchema),
         load_default=list,
-        validate=[validate.Length(max=MAX_ERRORS), _check_unique],
+        validate=[validate.Length(max=MAX_ERRORS_OF_A_KIND), _check_unique],
     )
     health = fields.Nested(HealthSchema, load_default=None, allow_none=True)
     paused = Flag(load_default=False)

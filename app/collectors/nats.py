@@ -18,7 +18,7 @@ from app.collectors.config import NatsConfig
 from app.collectors.source import Found, Measurement, TransportError
 from app.domain.connector import StreamPosition
 from app.domain.names import Address
-from app.domain.position import SCALAR, Position
+from app.domain.position import MAX_OFFSET, Position
 
 _TIMEOUT_SECONDS = 2
 _NO_MESSAGE_FOUND = 10037  # JetStream's error code
@@ -49,18 +49,25 @@ async def measure_consumer(ask: Ask, stream: str, consumer: str) -> Measurement:
         raise JetStreamError({"description": "the consumer acknowledges nothing: what it has processed is not known"})
     last = stream_info["state"]["last_seq"]
     floor = info["ack_floor"]["stream_seq"]
-    completed = last if floor >= last or await _is_at_end(ask, stream, last, info) else floor
+    completed = last if floor >= last or await _is_at_end(ask, stream, consumer, last, info) else floor
     return Measurement(
         position=StreamPosition(
             epoch=f"{stream_info['created']}/{info['created']}",
-            received=Position({SCALAR: last + 1}),
-            completed=Position({SCALAR: completed + 1}),
+            received=Position.parse(last + 1),
+            completed=Position.parse(completed + 1),
         ),
         total_records=last,
-        buffered_records=info["num_pending"] + info["num_ack_pending"],
+        buffered_records=_count(info["num_pending"] + info["num_ack_pending"]),
         paused=info.get("paused", False),
         trouble=_trouble(info),
     )
+
+
+def _count(value: int) -> int:
+    """The value, if the record can hold it; raises ValueError. JetStream counts in 64 bits, without a sign."""
+    if not 0 <= value <= MAX_OFFSET:
+        raise ValueError("no such count")
+    return value
 
 
 def _trouble(info: Answer) -> str | None:
@@ -70,7 +77,7 @@ def _trouble(info: Answer) -> str | None:
     return "messages were given up, after max_deliver deliveries, and count as processed"
 
 
-async def _is_at_end(ask: Ask, stream: str, last: int, info: Answer) -> bool:
+async def _is_at_end(ask: Ask, stream: str, consumer: str, last: int, info: Answer) -> bool:
     """Whether all up to sequence ``last`` that is meant for the consumer has been delivered and acknowledged.
 
     That nothing is pending proves nothing: the server counts a new message as pending some time after it has stored
@@ -88,7 +95,11 @@ async def _is_at_end(ask: Ask, stream: str, last: int, info: Answer) -> bool:
     config = info["config"]
     filters = config.get("filter_subjects") or [config.get("filter_subject") or ">"]
     following = [await _next_message(ask, stream, delivered + 1, subject) for subject in filters]
-    return all(sequence is None or sequence > last for sequence in following)
+    if any(sequence is not None and sequence <= last for sequence in following):
+        return False
+    # A message may have been delivered and then deleted since the consumer was looked at.
+    again = await ask(f"CONSUMER.INFO.{stream}.{consumer}", {})
+    return bool(again["delivered"]["stream_seq"] == delivered and not again["num_ack_pending"])
 
 
 async def _next_message(ask: Ask, stream: str, sequence: int, subject: str) -> int | None:

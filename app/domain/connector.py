@@ -128,11 +128,14 @@ class Removed:
 def check_precondition(connector: Connector, report: Report) -> None:
     """The conditional write (design §2, The rule).
 
-    Raises PreconditionRequired for a sampled report that names no version, PreconditionFailed for a stale one.
+    Raises PreconditionRequired for a report that names no version, if it is sampled or its connector was removed, and
+    PreconditionFailed for a stale one.
     """
     if report.if_match is None:
         if report.recording is Recording.SAMPLED:
             raise PreconditionRequired
+        if connector.removed:
+            raise PreconditionRequired('The connector was removed: only a report with If-Match: "0" brings it back')
     elif report.if_match != connector.visible_version:
         raise PreconditionFailed(current_version=connector.visible_version)
 
@@ -154,7 +157,7 @@ def accept(
         _enter_epoch(connector, opened),
         version=connector.version + 1,
         removed=False,
-        recording=report.recording,
+        recording=_recording(connector, report),
         interval_seconds=report.interval_seconds,
         status=report.status,
         recorded_at=now,
@@ -182,6 +185,13 @@ def _epoch_opened(
     if connector.epoch is not None and position.epoch in closed_labels:
         raise EpochSuperseded(position.epoch, current=connector.epoch.label)
     return Epoch(number=connector.last_epoch + 1, label=position.epoch)
+
+
+def _recording(connector: Connector, report: Report) -> Recording:
+    """A connector turns synchronous with a position only: the one recorded before was sampled, and may be stale."""
+    if report.position is None and connector.recording is Recording.SAMPLED:
+        return Recording.SAMPLED
+    return report.recording
 
 
 def _end_of_epoch(connector: Connector) -> EpochClosed | None:

@@ -8,7 +8,8 @@ from enum import Enum
 from typing import Any
 
 MAX_ERROR_MESSAGE = 8192  # bytes of UTF-8
-MAX_ERRORS_KEPT = 100  # the newest, per kind and tag
+MAX_ERRORS_OF_A_TAG = 100  # the newest of a kind and tag that are kept
+MAX_ERRORS_OF_A_KIND = 1000  # in all
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 

@@ -1,7 +1,7 @@
 """Partitions, made ahead of time (design §3): of completion tokens by the time in their id, of observations by day.
 
 An insert never fails for want of one: a row of a day without a partition goes to the default partition, from which
-the next run of `ensure_partitions` moves it.
+the next run of `ensure_partitions` moves it, if that is made on the same day.
 """
 
 import logging

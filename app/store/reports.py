@@ -14,7 +14,16 @@ from app.domain.connector import Connector, Epoch, EpochClosed, Event
 from app.domain.frontier import Checkpoint, lag
 from app.domain.names import Address
 from app.domain.position import Position
-from app.domain.status import MAX_ERRORS_KEPT, CompletedFrontier, ConnectorError, Health, Metrics, Recording, Status
+from app.domain.status import (
+    MAX_ERRORS_OF_A_KIND,
+    MAX_ERRORS_OF_A_TAG,
+    CompletedFrontier,
+    ConnectorError,
+    Health,
+    Metrics,
+    Recording,
+    Status,
+)
 from app.store import models
 from app.store.engine import AnyRow, statement
 
@@ -104,7 +113,8 @@ def write_history(connection: Connection, changes: Sequence[Change]) -> None:
     }
     if any(rows.values()):
         parameters = {name: _json(group) for name, group in rows.items()}
-        connection.execute(statement("write_history"), parameters | {"errors_kept": MAX_ERRORS_KEPT})
+        limits = {"of_a_tag": MAX_ERRORS_OF_A_TAG, "of_a_kind": MAX_ERRORS_OF_A_KIND}
+        connection.execute(statement("write_history"), parameters | limits)
 
 
 def _insert(connection: Connection, changes: list[Change]) -> set[UUID]:
@@ -120,7 +130,7 @@ def _update(connection: Connection, changes: list[Change]) -> set[UUID]:
 
 
 def _json(rows: list[dict[str, Any]]) -> str:
-    return json.dumps(rows, default=str)  # str: of a UUID and of a datetime
+    return json.dumps(rows, default=str, ensure_ascii=False)  # str: of a UUID and of a datetime
 
 
 def _row(change: Change) -> dict[str, Any]:

@@ -91,11 +91,10 @@ class World:
     # what happens
 
     def arrive(self) -> None:
-        """The engine takes input. A synchronous one has its report committed before it counts as received."""
+        """The engine takes input. A synchronous one has its report committed before that counts as received."""
         taken = {c: n + self.rng.choice((0, 1, 1, 7)) for c, n in self.now.received.items()}
-        if self.recording is Recording.SYNCHRONOUS:
-            self._write(self._measured(taken), None)
-        self.now.received = taken
+        if self.recording is Recording.SAMPLED or self._commit(self._measured(taken)):
+            self.now.received = taken
 
     def process(self) -> None:
         for component, end in self.now.received.items():
@@ -234,6 +233,10 @@ class World:
         return StreamPosition(
             epoch=self.now.label, received=Position(dict(received)), completed=Position(completed) if known else None
         )
+
+    def _commit(self, position: StreamPosition) -> bool:
+        """Whether a synchronous engine's report was accepted; a removed connector is brought back on condition."""
+        return self._write(position, None) or self._write(position, self.record.visible_version)
 
     def _recorded(self) -> Iterable[int]:
         return self.record.received.offsets.values() if self.record.received else ()

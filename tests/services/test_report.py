@@ -7,7 +7,13 @@ import pytest
 import sqlalchemy as sa
 
 from app.domain.connector import Report, StreamPosition, accept
-from app.domain.errors import EpochSuperseded, PreconditionFailed, UnknownInputEndpoint, UnknownPipelineName
+from app.domain.errors import (
+    EpochSuperseded,
+    PreconditionFailed,
+    PreconditionRequired,
+    UnknownInputEndpoint,
+    UnknownPipelineName,
+)
 from app.domain.names import Address
 from app.domain.position import Position
 from app.domain.status import Health, Metrics, Recording, Status
@@ -224,3 +230,19 @@ def test_a_synchronous_connectors_token_waits_for_its_newest_position(engine: sa
     token = run(engine, lambda c: Issuer().issue(c, address, issued_by="x"))
     checked = run(engine, lambda c: check(c, address.tenant, "demo", str(token), retention=timedelta(days=30)))
     assert checked == Checked(TokenStatus.COMPLETE, 1)
+
+
+def test_turning_synchronous_takes_a_position(engine: sa.Engine, address: Address) -> None:
+    """The one recorded before was sampled: the engine may have taken more by the time it says so."""
+    report(engine, address, 0, received=100, completed=100)
+    send(engine, address, Report(recording=Recording.SYNCHRONOUS))
+    token = run(engine, lambda c: Issuer().issue(c, address, issued_by="x"))
+    checked = run(engine, lambda c: check(c, address.tenant, "demo", str(token), retention=timedelta(days=30)))
+    assert checked == Checked(TokenStatus.IN_PROGRESS, 4)
+
+
+def test_only_a_condition_brings_a_removed_connector_back(engine: sa.Engine, address: Address) -> None:
+    report(engine, address, None, received=1, completed=1, recording=Recording.SYNCHRONOUS)
+    transact(engine, lambda c: remove_connector(c, address))
+    assert isinstance(send(engine, address, Report(recording=Recording.SYNCHRONOUS)), PreconditionRequired)
+    assert report(engine, address, 0, received=1, completed=1, recording=Recording.SYNCHRONOUS) == 2

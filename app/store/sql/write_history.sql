@@ -1,5 +1,5 @@
 -- All that accepted reports and removals leave behind beside the hot row, in one round trip.
--- Errors: of those kept and those coming in, the newest :errors_kept of a kind and tag stay. By time, because an
+-- Errors: of those kept and those coming in, the newest :of_a_tag of a tag and :of_a_kind in all stay. By time, because an
 -- engine that restarts counts from 1 again. A replaced error is neither ranked twice nor deleted.
 WITH closed AS (
     UPDATE connector_epoch AS e
@@ -42,7 +42,9 @@ WITH closed AS (
            )
 ), ranked AS (
     SELECT connector_id, kind, tag, index, fresh,
-           row_number() OVER (PARTITION BY connector_id, kind, tag ORDER BY occurred_at DESC, index DESC) AS place
+           row_number() OVER (PARTITION BY connector_id, kind, tag ORDER BY occurred_at DESC, index DESC) <= :of_a_tag
+           AND row_number() OVER (PARTITION BY connector_id, kind ORDER BY occurred_at DESC, index DESC, tag)
+               <= :of_a_kind AS kept
       FROM (SELECT connector_id, kind, tag, index, occurred_at, true AS fresh FROM incoming
             UNION ALL
             SELECT connector_id, kind, tag, index, occurred_at, false FROM connector_error AS e
@@ -53,14 +55,14 @@ WITH closed AS (
 ), dropped AS (
     DELETE FROM connector_error AS e
      USING ranked AS r
-     WHERE NOT r.fresh AND r.place > :errors_kept
+     WHERE NOT r.fresh AND NOT r.kept
        AND (r.connector_id, r.kind, r.tag, r.index) = (e.connector_id, e.kind, e.tag, e.index)
 )
 INSERT INTO connector_error (connector_id, kind, tag, index, occurred_at, message)
 SELECT i.*
   FROM incoming AS i
   JOIN ranked AS r USING (connector_id, kind, tag, index)
- WHERE r.fresh AND r.place <= :errors_kept
+ WHERE r.fresh AND r.kept
 ON CONFLICT (connector_id, kind, tag, index) DO UPDATE
    SET occurred_at = excluded.occurred_at, message = excluded.message
  WHERE excluded.occurred_at >= connector_error.occurred_at
