@@ -35,7 +35,9 @@ def test_tokens_outlive_a_restart_of_everything(data: Path) -> None:
                 worker.kill()
         until(lambda: [server.check(token) for token in tokens] == [202, 202])
 
-        os.kill(postmaster(data) or 0, signal.SIGKILL)
+        killed = postmaster(data)
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
         answer = server.get("/readyz")
         assert answer.status_code == 503
         assert server.get("/healthz").status_code == 200
