@@ -105,7 +105,9 @@ def put_report(report: Report, pipeline: str, table: str, connector: str) -> Res
     here = runtime.current()
     (outcome,) = transact(
         here.engine,
-        lambda connection: record(connection, address.tenant, pipeline, [conditional], keep_every=here.keep_every),
+        lambda connection: record(
+            connection, address.tenant, pipeline, [conditional], keep_every=here.config.history_interval
+        ),
     )
     if isinstance(outcome, TidemarkError):
         raise outcome

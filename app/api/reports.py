@@ -87,7 +87,7 @@ def _record(pipeline: str, items: list[Addressed]) -> list[Outcome]:
             tenant=owner,
             pipeline=pipeline,
             items=items[start : start + _TRANSACTION],
-            keep_every=here.keep_every,
+            keep_every=here.config.history_interval,
         )
         try:
             outcomes += transact(here.engine, work)

@@ -1,7 +1,6 @@
 """What a request works with: made once per process by the factory, fetched by the views."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
@@ -22,11 +21,6 @@ class Runtime:
     config: Config
     engine: Engine
     issuer: Issuer = field(default_factory=Issuer)
-
-    @property
-    def keep_every(self) -> timedelta:
-        """The interval to which observations are thinned."""
-        return self.config.history_interval
 
 
 def install(runtime: Runtime) -> None:
