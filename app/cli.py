@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import click
-from gunicorn.app.base import Application
-from gunicorn.util import import_app
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -30,9 +28,10 @@ from app.store.engine import make_engine, run, transact
 from app.store.keys import add_tenant
 from app.store.partitions import ensure_partitions, keep_partitions
 
+_GRACE_SECONDS = 35.0  # more than gunicorn gives the requests in flight
 _ROOT = Path(__file__).parents[1]
 
-_TIDEMARK = [sys.executable, "-m", "app.cli"]
+_TIDEMARK = [sys.executable, "-P", "-m", "app.cli"]
 _EXPLAINED = (
     ConfigError,
     EmbeddedPostgresError,
@@ -68,28 +67,11 @@ def commands() -> None:
 @commands.command("run")
 def run_everything() -> None:
     """Serve, with all that it takes: the database, its schema and, unless DEMO=0, a live stream to look at."""
-    # What only some commands need is imported by them: `serve` works without the extras `embedded` and `demo`.
-    from app.demo.stream import start_stream
-    from app.demo.supervisor import Supervisor, SupervisorError
-
     config = _config()
     config.check_exposure()
     with _url(config) as url:
         _upgrade(url)
-        environment = os.environ | {"DATABASE_URL": url}
-        try:
-            with Supervisor(config.data_directory / "run") as supervisor:
-                supervisor.start("the server", [*_TIDEMARK, "serve"], environment)
-                if config.demo:
-                    collect = [*_TIDEMARK, "collect", "--config"]
-                    start_stream(supervisor, config.data_directory / "demo", collect, environment)
-                while not _answers(config):
-                    if supervisor.wait(0.1):
-                        return
-                click.echo(_welcome(config), err=True)
-                supervisor.wait()
-        except SupervisorError as error:
-            raise click.ClickException(str(error)) from None
+        _supervise(config, url, "run", demo=config.demo)
 
 
 @commands.command()
@@ -98,7 +80,10 @@ def serve() -> None:
     config = _config()
     config.check_exposure()
     with _database(config) as url:
-        _Server(url).run()
+        if config.database_url is None:  # which is there for as long as this process is
+            _supervise(config, url, f"serve-{config.port}", demo=False)
+            return
+    _become_gunicorn(url)
 
 
 @commands.command()
@@ -114,6 +99,8 @@ def collect(file: Path) -> None:
     except sources.CollectorConfigError as error:
         raise click.ClickException(str(error)) from None
     with _database(config) as url:
+        with _engine(config, url) as engine:
+            health.refuse_unsafe(engine, allow=config.allow_unsafe_database)
         threading.Thread(target=keep_partitions, args=(url,), name="partitions", daemon=True).start()
         loop.run(url, found, keep_every=config.history_interval, timeout_seconds=config.request_timeout)
 
@@ -207,22 +194,34 @@ def token_show(token_text: str) -> None:
     click.echo(f"waits for  version {record.binding} to be completed; version {record.completed_version} is")
 
 
-class _Server(Application):
-    """gunicorn with the settings of deploy/gunicorn.conf.py, as `gunicorn -c` would run it."""
+def _supervise(config: Config, url: str, name: str, *, demo: bool) -> None:
+    """Serves from a child process, and with it the demo's, until a signal ends it or one of them has ended."""
+    # What only some commands need is imported by them: not everybody has the extras `embedded` and `demo`.
+    from app.demo.supervisor import Supervisor, SupervisorError
 
-    def __init__(self, database_url: str) -> None:
-        os.environ["DATABASE_URL"] = database_url  # from which the settings and the workers read it
-        super().__init__(prog="tidemark serve")
+    environment = os.environ | {"DATABASE_URL": url}
+    try:
+        with Supervisor(config.data_directory / name, grace_seconds=_GRACE_SECONDS) as supervisor:
+            supervisor.start("the server", [*_TIDEMARK, "serve"], environment)
+            if demo:
+                from app.demo.stream import start_stream
 
-    def load_config(self) -> None:
-        """Reads the settings; gunicorn's own command line is not looked at."""
-        os.chdir(_ROOT)
-        sys.path.insert(0, str(_ROOT))
-        self.load_config_from_file(str(_ROOT / "deploy" / "gunicorn.conf.py"))
+                collect = [*_TIDEMARK, "collect", "--config"]
+                start_stream(supervisor, config.data_directory / "demo", collect, environment)
+            while not _answers(config):
+                if supervisor.wait(0.1):
+                    return
+            click.echo(_welcome(config, demo=demo), err=True)
+            supervisor.wait()
+    except SupervisorError as error:
+        raise click.ClickException(str(error)) from None
 
-    def load(self) -> Any:
-        """The application, in the worker."""
-        return import_app(self.cfg.wsgi_app)
+
+def _become_gunicorn(url: str) -> NoReturn:
+    """Replaces this process, because gevent must come before what this one has imported already."""
+    settings = str(_ROOT / "deploy" / "gunicorn.conf.py")
+    os.environ["DATABASE_URL"] = url  # as it was read, without the spellings that only the configuration knows
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "gunicorn", "--config", settings])  # noqa: S606
 
 
 def _config() -> Config:
@@ -248,7 +247,6 @@ def _database(config: Config) -> Iterator[str]:
         with _engine(config, url) as engine:
             if not run(engine, schema.is_current):
                 raise ConfigError("DATABASE_URL: the database is not at this version's schema: run tidemark db upgrade")
-        ensure_partitions(url)
         yield url
 
 
@@ -276,12 +274,12 @@ def _answers(config: Config) -> bool:
     return False
 
 
-def _welcome(config: Config) -> str:
+def _welcome(config: Config, *, demo: bool) -> str:
     host = f"[{config.host}]" if ":" in config.host else config.host
     base = f"http://{host}:{config.port}"
     connector = f"{base}/v0/pipelines/demo/tables/orders/connectors/billing/stats"
     lines = [f"Tidemark is at {base}, its documentation at {base}/docs/; Ctrl-C stops it."]
-    return "\n".join([*lines, f"Try: curl {connector}"] if config.demo else lines)
+    return "\n".join([*lines, f"Try: curl {connector}"] if demo else lines)
 
 
 if __name__ == "__main__":

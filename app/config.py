@@ -36,12 +36,13 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 2
-    threads: int = 16
+    worker_connections: int = 1000
     pool_size: int = 5  # database connections a worker
     auth_provider: AuthProvider = AuthProvider.NONE
     allow_unauthenticated: bool = False
+    allow_unsafe_database: bool = False
     demo: bool = True
-    request_timeout: float = 5.0  # seconds that a request may wait for the database
+    request_timeout: float = 5.0  # seconds that a request may wait for the database in all
     token_retention: timedelta = timedelta(days=30)
     history_interval: timedelta = timedelta(seconds=10)
     log_level: str = "info"
@@ -56,16 +57,22 @@ class Config:
             host=env.get("HOST", "127.0.0.1"),
             port=_number(env, "PORT", 8080, 1, 65535),
             workers=_number(env, "WORKERS", 2, 1, 1024),
-            threads=_number(env, "THREADS", 16, 1, 1024),
+            worker_connections=_number(env, "WORKER_CONNECTIONS", 1000, 10, 100_000),
             pool_size=_number(env, "POOL_SIZE", 5, 1, 1000),
             auth_provider=_auth_provider(env),
             allow_unauthenticated=_flag(env, "ALLOW_UNAUTHENTICATED", default=False),
+            allow_unsafe_database=_flag(env, "ALLOW_UNSAFE_DATABASE", default=False),
             demo=_flag(env, "DEMO", default=True),
             request_timeout=_number(env, "REQUEST_TIMEOUT", 5.0, 0.1, 300.0),
             token_retention=timedelta(days=_number(env, "TOKEN_RETENTION_DAYS", 30, 1, 3650)),
             history_interval=timedelta(seconds=_number(env, "HISTORY_INTERVAL", 10.0, 0.0, 86400.0)),
             log_level=_one_of(env, "LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         )
+
+    @property
+    def max_callers(self) -> int:
+        """How many requests of a process may be at the database; the others are for what needs none."""
+        return self.worker_connections * 9 // 10
 
     def check_exposure(self) -> None:
         """Raises ConfigError where anybody who can reach the server could do anything."""

@@ -1,8 +1,9 @@
 """The application: configuration and engine in, WSGI application out."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
+from typing import Any
 
 import flask_smorest
 from flask import Flask, Response
@@ -20,6 +21,7 @@ from app.api.schemas import ErrorSchema
 from app.api.service import service
 from app.api.tokens import tokens
 from app.config import Config, ConfigError
+from app.store.deadline import patience
 from app.store.engine import make_engine
 
 _OPENAPI = {
@@ -51,12 +53,18 @@ def create_app(config: Config) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config.from_mapping(_OPENAPI, API_VERSION=version("tidemark"), MAX_CONTENT_LENGTH=MAX_BODY)
     app.url_map.merge_slashes = False  # a quoted table name may hold two in a row
-    engine = make_engine(config.database_url, pool_size=config.pool_size, timeout_seconds=config.request_timeout)
+    engine = make_engine(
+        config.database_url,
+        pool_size=config.pool_size,
+        max_callers=config.max_callers,
+        timeout_seconds=config.request_timeout,
+    )
     with app.app_context():
         runtime.install(Runtime(config, engine))
     _add_routes(app)
     auth.register(app)
     app.after_request(_finish)
+    app.wsgi_app = _patient(app.wsgi_app, config.request_timeout)  # type: ignore[method-assign]  # as Flask documents
     return app
 
 
@@ -74,6 +82,16 @@ def _add_routes(app: Flask) -> None:
     # Given a redirect URL, or it would put the request's Host header into the page.
     settings = {"app_name": "Tidemark", "oauth2RedirectUrl": "/docs/oauth2-redirect.html"}
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", settings, blueprint_name="docs"))
+
+
+def _patient(application: Callable[..., Iterable[bytes]], seconds: float) -> Callable[..., Iterable[bytes]]:
+    """The application, each of whose requests waits for the database no longer than this in all."""
+
+    def patient(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with patience(seconds):
+            return application(environ, start_response)
+
+    return patient
 
 
 def _finish(response: Response) -> Response:

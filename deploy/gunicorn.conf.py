@@ -1,20 +1,30 @@
 """gunicorn's settings, for `tidemark serve` and for `gunicorn -c deploy/gunicorn.conf.py wsgi:app` alike."""
 
+from gevent import monkey
+
+monkey.patch_all()  # first of all: psycopg and others choose how to wait when they are imported
+
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
-from app.config import Config
+from app import logs
+from app.config import Config, ConfigError
+from app.domain.errors import TidemarkError
+from app.store.engine import make_engine
+from app.store.health import refuse_unsafe
 from app.store.partitions import keep_partitions
 
 _config = Config.read(os.environ)
 _config.check_exposure()
 
+chdir = str(Path(__file__).parents[1])
 wsgi_app = "wsgi:app"
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 workers = _config.workers
-worker_class = "gthread"
-threads = _config.threads
+worker_class = "app.worker.Worker"
+worker_connections = _config.worker_connections
 preload_app = False  # each worker makes its own database engine, after the fork
 timeout = 60
 graceful_timeout = 30
@@ -23,6 +33,20 @@ limit_request_line = 8190
 control_socket_disable = True
 loglevel = _config.log_level
 accesslog = None  # a request line can hold a token; nginx keeps the access log
+
+
+def on_starting(arbiter: Any) -> None:
+    """No token is issued on a database that may forget it. The engine is gone again before the first fork."""
+    logs.configure(_config.log_level)
+    if _config.database_url is None:
+        return  # which the application refuses
+    engine = make_engine(_config.database_url, pool_size=1, timeout_seconds=_config.request_timeout)
+    try:
+        refuse_unsafe(engine, allow=_config.allow_unsafe_database)
+    except (ConfigError, TidemarkError) as refused:
+        raise RuntimeError(str(refused)) from None  # gunicorn prints what such a one says, and ends
+    finally:
+        engine.dispose()
 
 
 def post_worker_init(worker: Any) -> None:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import sqlalchemy as sa
@@ -26,12 +27,13 @@ settings.load_profile("tidemark")
 
 
 @pytest.fixture(scope="session")
-def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_server() -> Iterator[str]:
     """The URL of a server on which databases may be made."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
     else:
-        with embedded_postgres(Path(tmp_path_factory.mktemp("postgres"))) as url:
+        # Not in pytest's directory: of those, other sessions delete all but the newest three.
+        with TemporaryDirectory(prefix="tidemark-tests-") as directory, embedded_postgres(Path(directory)) as url:
             yield url
 
 

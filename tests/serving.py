@@ -1,11 +1,10 @@
-"""The real server, `tidemark serve` on the embedded Postgres, for tests over HTTP."""
+"""The real server, `tidemark serve`, for tests over HTTP."""
 
 import os
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,15 +16,51 @@ CONNECTOR = "/v0/pipelines/demo/tables/orders/connectors/billing"
 
 
 class Server:
-    """`tidemark serve` on the embedded Postgres."""
+    """`tidemark serve`, two workers, configured by an environment of its own."""
 
-    def __init__(self, data: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.base = f"http://127.0.0.1:{port}"
-        env = {"PATH": os.environ["PATH"], "PORT": str(port), "DATA_DIRECTORY": str(data), "WORKERS": "2"}
-        self.process = psutil.Popen([TIDEMARK, "serve"], env=env, stderr=subprocess.DEVNULL)
-        until(lambda: self.get("/readyz").status_code == 200)
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        command: Sequence[str] = (TIDEMARK, "serve"),
+        log: Path = Path(os.devnull),
+        ready: bool = True,
+    ) -> None:
+        """``command`` is for a server that is not quite the real one; it must come to serve on PORT as that does.
+
+        ``ready`` says whether it is expected to be ready, and not only alive.
+        """
+        self.environment = {"PATH": os.environ["PATH"], "PORT": str(free_port()), "WORKERS": "2"} | dict(environment)
+        self.base = f"http://127.0.0.1:{self.environment['PORT']}"
+        self.command = command
+        self.log = log
+        self._alive = "/readyz" if ready else "/healthz"
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, also again after it was killed, and waits until it is ready (or alive, see above)."""
+        with self.log.open("a") as log:
+            self.process = psutil.Popen(self.command, env=self.environment, stderr=log)
+        until(lambda: self.get(self._alive).status_code == 200)
+
+    def workers(self) -> list[psutil.Process]:
+        """gunicorn's. With an embedded Postgres its master is a child of the process that keeps that."""
+        if "DATABASE_URL" in self.environment:
+            return list(self.process.children())
+        return [
+            worker for child in self.process.children() if "gunicorn" in child.cmdline() for worker in child.children()
+        ]
+
+    def kill(self) -> None:
+        """SIGKILL to it and to its children; gunicorn's workers notice by themselves that their master is gone."""
+        for process in [self.process, *self.process.children()]:
+            process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Ends it as an operator would, in-flight requests first."""
+        if self.process.is_running():
+            self.process.terminate()
+            self.process.wait(60)
 
     def get(self, path: str) -> requests.Response:
         return requests.get(self.base + path, timeout=10)
@@ -61,10 +96,15 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> None:
 
 @contextmanager
 def serving(data: Path) -> Iterator[Server]:
-    server = Server(data)
+    """The server on an embedded Postgres with its data in there."""
+    server = Server({"DATA_DIRECTORY": str(data)})
     try:
         yield server
     finally:
-        if server.process.is_running():
-            server.process.terminate()
-            server.process.wait(60)
+        server.stop()
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 on which nobody listens just now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])

@@ -31,7 +31,7 @@ The class name is the ``error_code`` on the wire (design §5) and the class docs
 Nothing here knows HTTP; ``app/api/errors.py`` holds the one table from a class to its status.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -189,9 +189,8 @@ class Unavailable(TidemarkError):
 class NotReady(Unavailable):
     """The server cannot do its work."""
 
-    def __init__(self, checks: Mapping[str, bool]) -> None:
-        failed = ", ".join(name for name, passed in checks.items() if not passed)
-        super().__init__(f"Not ready: failed {failed}", details={"checks": dict(checks)})
+    def __init__(self, checks: Mapping[str, bool], *, failed: Sequence[str]) -> None:
+        super().__init__(f"Not ready: failed {', '.join(failed)}", details={"checks": dict(checks)})
 
 
 class PipelineInteractionNotDeployed(Unavailable):

@@ -1,56 +1,82 @@
-"""Connections, transactions, and the one place where a driver's error becomes one of ours."""
+"""Connections, transactions, deadlines, and the one place where a driver's error becomes one of ours."""
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import count
-from typing import Any, TypeVar
+from threading import BoundedSemaphore
+from typing import Any, Self, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Row, TextClause, create_engine, text
+import psycopg
+from psycopg.abc import PQGen, PQGenConn
+from sqlalchemy import Connection, Engine, ExceptionContext, Row, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.domain.errors import ServiceUnavailable
+from app.store.deadline import seconds_left, spending
 
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
 """A row whose columns its statement names."""
 
-_REPEAT_SECONDS = 5.0  # how long a transaction is repeated that meets deadlocks, faster ones or closed connections
 _PAUSE_SECONDS = 0.005  # before the first repetition, at most; it doubles
 _REPEATABLE = ("40001", "40P01")
 _UNAVAILABLE = ("08", "25006", "25P0", "40", "53", "55P03", "57", "58")  # SQLSTATE prefixes; of 25, read-only and idle
+_SERVERS_SHARE = 0.8  # of the time: it gives up first, so that a slow statement or a lock costs no connection
+_LEAST_SECONDS = 0.02  # with less left, nothing is asked: it would only cost a connection
 
 
-def make_engine(url: str, *, pool_size: int = 5, timeout_seconds: float = 5.0) -> Engine:
-    """An engine whose every wait ends: for a connection, a lock, a statement, a forgotten transaction.
+def make_engine(url: str, *, pool_size: int = 5, max_callers: int = 1000, timeout_seconds: float = 5.0) -> Engine:
+    """An engine whose every wait ends: for a connection, a lock, a statement, a server that never answers.
 
-    ``pool_size`` is the most connections this process opens. Make it after a fork, never before.
+    ``pool_size`` is the most connections this process opens; ``max_callers`` may use one or wait for one at a time, one
+    more is refused at once; ``timeout_seconds`` is what `run` or `transact` may take, unless a `deadline.patience` says
+    otherwise. Make it after a fork, never before.
     """
     milliseconds = int(timeout_seconds * 1000)
+    servers = int(milliseconds * _SERVERS_SHARE)
     settings = {
-        "statement_timeout": milliseconds,
-        "lock_timeout": milliseconds,
+        "statement_timeout": servers,
+        "lock_timeout": servers,
         "idle_in_transaction_session_timeout": milliseconds,
         "timezone": "UTC",
         "jit": "off",
     }
-    return create_engine(
+    gate = _Gate(timeout_seconds, BoundedSemaphore(max_callers), BoundedSemaphore(pool_size))
+    engine = create_engine(
         url,
+        execution_options={"gate": gate},
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=timeout_seconds,
         hide_parameters=True,
         connect_args={
-            "connect_timeout": max(2, int(timeout_seconds)),  # libpq rounds 1 up to 2
             "tcp_user_timeout": milliseconds,
             "application_name": "tidemark",
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },
     )
+    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "handle_error", _keep_pool)
+    return engine
+
+
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """What stands before an engine's pool."""
+
+    timeout_seconds: float
+    callers: BoundedSemaphore
+    turns: BoundedSemaphore  # of the callers, those with a connection
+
+
+def _gate(engine: Engine) -> _Gate:
+    return cast("_Gate", engine.get_execution_options()["gate"])
 
 
 @cache
@@ -64,8 +90,6 @@ def translated() -> Iterator[None]:
     """Raises ServiceUnavailable for what can clear by itself; anything else is a defect and passes through."""
     try:
         yield
-    except PoolTimeoutError:
-        raise ServiceUnavailable from None
     except DBAPIError as error:
         if error.connection_invalidated or _unavailable(error):
             raise ServiceUnavailable from None
@@ -78,12 +102,12 @@ def run(engine: Engine, work: Callable[[Connection], T]) -> T:
     A connection that turns out to be closed (the server was restarted) is replaced once, so ``work`` must be such
     that doing it twice does no harm. Raises ServiceUnavailable.
     """
-    with translated():
+    with _turn(engine), translated():
         try:
             with _autocommit(engine).connect() as connection:
                 return work(connection)
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not error.connection_invalidated or seconds_left() <= 0:
                 raise
         with _autocommit(engine).connect() as connection:
             return work(connection)
@@ -99,24 +123,84 @@ def transact(engine: Engine, work: Callable[[Connection], T]) -> T:
     """Runs ``work`` in one transaction and commits it.
 
     A deadlock, a serialization failure, a connection lost before COMMIT was sent or Repeat from ``work`` leaves
-    nothing behind, and the work is done again. A COMMIT without an answer is not repeated: its outcome is unknown.
-    Raises ServiceUnavailable.
+    nothing behind, and the work is done again while there is time. A COMMIT without an answer is not repeated: its
+    outcome is unknown. Raises ServiceUnavailable.
     """
-    deadline = time.monotonic() + _REPEAT_SECONDS
-    with translated():
+    with spending(_gate(engine).timeout_seconds):
         for attempt in count():
             try:
-                return _once(engine, work)
+                with _turn(engine), translated():
+                    return _once(engine, work)
             except Repeat:
-                if time.monotonic() > deadline:
+                # Those who got in each other's way would do so again, were they not to part. No connection is held.
+                pause = random.uniform(0, _PAUSE_SECONDS * 2 ** min(attempt, 5))  # noqa: S311 - no secret
+                if pause >= seconds_left():
                     raise ServiceUnavailable from None
-            # Those who got in each other's way would do so again, were they not to part. No connection is held.
-            time.sleep(random.uniform(0, _PAUSE_SECONDS * 2 ** min(attempt, 5)))  # noqa: S311 - no secret
+                time.sleep(pause)
     raise AssertionError  # `count` never ends
 
 
 class Repeat(Exception):
     """The transaction is to leave nothing behind and to be tried again, from its reads on."""
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """Entered when a connection of the pool is free; raises ServiceUnavailable, at the latest at the deadline.
+
+    The pool itself is never waited for, whose time-out is the same for everybody.
+    """
+    gate = _gate(engine)
+    with spending(gate.timeout_seconds), _one_of(gate.callers, 0.0), _one_of(gate.turns, seconds_left()):
+        if seconds_left() < _LEAST_SECONDS:
+            raise ServiceUnavailable
+        yield
+
+
+@contextmanager
+def _one_of(places: BoundedSemaphore, seconds: float) -> Iterator[None]:
+    if not places.acquire(timeout=seconds):
+        raise ServiceUnavailable
+    try:
+        yield
+    finally:
+        places.release()
+
+
+class _Connection(psycopg.Connection):
+    """psycopg's, which gives up at the deadline on a server that never answers. What was sent may yet be done."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """As psycopg's; a connection given up is closed, for the answer may still come and be taken for another."""
+        left = seconds_left()
+        try:
+            return super().wait(gen, interval, left if left < math.inf else timeout)
+        except psycopg.OperationalError:
+            if seconds_left() <= 0:
+                self.pgconn.finish()
+            raise
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
+        """As psycopg's, whose own time-out is in whole seconds, two at least, and for each address anew."""
+        connecting = super()._connect_gen(conninfo)
+        try:
+            waited_for = next(connecting)
+            while seconds_left() > 0:
+                waited_for = connecting.send((yield waited_for))
+        except StopIteration as made:
+            return cast("Self", made.value)
+        raise psycopg.OperationalError("no time is left to connect")
+
+
+def _connect(dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> psycopg.Connection:
+    return _Connection.connect(*arguments, **parameters)
+
+
+def _keep_pool(context: ExceptionContext) -> None:
+    """A connection given up at the deadline says nothing of the others; one closed by the server says that all are."""
+    if seconds_left() <= 0:
+        context.invalidate_pool_on_disconnect = False
 
 
 def _once(engine: Engine, work: Callable[[Connection], T]) -> T:

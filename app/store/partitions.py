@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 DAYS_AHEAD = 14
 _EVERY_SECONDS = 6 * 3600.0
 _LOCK_TIMEOUT = "2s"
+_PATIENCE = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _TURN = 0x7469_6465_7061_7274  # "tidepart": whoever has this lock makes partitions; the others need not
 
 
@@ -60,7 +61,7 @@ def ensure_partitions(url: str, *, days_ahead: int = DAYS_AHEAD) -> None:
     Works on a connection of its own. Does nothing where somebody else is at it, and leaves for the next run a
     partition whose lock is not to be had within two seconds.
     """
-    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 5})
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=_PATIENCE)
     with engine.connect() as connection:
         with connection.begin():
             # The lock is the session's: it ends with the connection, however that ends.

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any
 
@@ -12,6 +13,8 @@ import sqlalchemy as sa
 from app.config import AuthProvider
 from tests.api.client import ORDERS, PIPELINE, REPORTS, STATS, Api, refused
 from tests.api.conftest import MakeApp, engine_of
+from tests.occupied import occupied
+from tests.serving import until
 
 TOKEN = "ct1_djaxxyrm26tl6csiypn2pqkaqahzptjdk4d2vn6vlgj4c4g3oajq"
 REQUESTS: list[tuple[str, str, Any]] = [
@@ -60,7 +63,7 @@ def narrow(make_app: MakeApp) -> Api:
 def exhausted(make_app: MakeApp) -> Iterator[Api]:
     """A client of an application whose only connection is taken."""
     app = make_app(pool_size=1, request_timeout=0.05)
-    with engine_of(app).connect():
+    with occupied(engine_of(app)):
         yield Api(app)
 
 
@@ -126,7 +129,7 @@ def test_a_process_with_its_database_is_ready(make_app: MakeApp) -> None:
     api = Api(make_app())
     answer = api.get("/readyz")
     checks = (answer.get_json().get("details") or answer.get_json())["checks"]
-    assert checks.keys() == {"database", "migrated", "primary", "fsync", "synchronous_commit"}
+    assert checks.keys() == {"database", "migrated", "primary", "fsync", "full_page_writes", "synchronous_commit"}
     durable = all(checks.values())
     assert answer.status_code == (200 if durable else 503)
     assert api.get("/v0/cluster_healthz").get_json()["all_healthy"] is durable
@@ -134,11 +137,36 @@ def test_a_process_with_its_database_is_ready(make_app: MakeApp) -> None:
 
 def test_a_pool_that_is_busy_for_a_moment_is_waited_for(make_app: MakeApp) -> None:
     app = make_app(pool_size=1, request_timeout=5.0)
-    connection = engine_of(app).connect()
-    release = threading.Timer(0.2, connection.close)
-    release.start()
-    assert Api(app).get("/v0/pipelines").status_code == 200
-    release.join()
+    with occupied(engine_of(app)) as release:
+        timer = threading.Timer(0.2, release.set)
+        timer.start()
+        assert Api(app).get("/v0/pipelines").status_code == 200
+        timer.join()
+
+
+def test_all_that_a_request_waits_for_has_one_deadline(make_app: MakeApp, engine: sa.Engine, api: Api) -> None:
+    """Three of its four seconds pass before its key can be looked up; for a locked table, it has one left."""
+    app = make_app(auth_provider=AuthProvider.API_KEY, pool_size=1, request_timeout=4.0)
+    with engine.begin() as holder, occupied(engine_of(app)) as release:
+        holder.execute(sa.text("LOCK TABLE pipeline IN ACCESS EXCLUSIVE MODE"))
+        timer = threading.Timer(3.0, release.set)
+        timer.start()
+        started = monotonic()
+        refused(app.test_client().get(STATS, headers=api.headers), 503, "ServiceUnavailable")
+        assert monotonic() - started < 5.5
+        timer.join()
+
+
+def test_more_requests_than_may_be_at_the_database_are_refused_at_once(make_app: MakeApp) -> None:
+    app = make_app(pool_size=1, worker_connections=10, request_timeout=60.0)
+    with ThreadPoolExecutor(12) as clients, occupied(engine_of(app)) as release:  # which is one of the nine itself
+        answers = [clients.submit(Api(app).get, "/v0/pipelines") for _ in range(12)]
+        until(lambda: sum(answer.done() for answer in answers) == 4)
+        for answer in answers:
+            if answer.done():
+                refused(answer.result(), 503, "ServiceUnavailable")
+        release.set()
+        assert sorted(answer.result().status_code for answer in answers) == [200] * 8 + [503] * 4
 
 
 def refused_as_unavailable(response: Any, started: float) -> None:

@@ -1,13 +1,17 @@
+import socket
 import threading
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from app.domain.errors import ServiceUnavailable
-from app.store.engine import make_engine, run, transact
+from app.store.deadline import patience
+from app.store.engine import Repeat, make_engine, run, transact
+from tests.occupied import occupied
 
 CLOSED = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
 
@@ -40,7 +44,7 @@ def test_an_unreachable_database_is_unavailable(do: object) -> None:
 
 @pytest.mark.parametrize("do", [run, transact])
 def test_an_exhausted_pool_is_unavailable_within_the_deadline(small_engine: sa.Engine, do: object) -> None:
-    with small_engine.connect():
+    with occupied(small_engine):
         started = time.monotonic()
         with pytest.raises(ServiceUnavailable):
             do(small_engine, one)  # type: ignore[operator]
@@ -54,6 +58,81 @@ def test_a_statement_and_a_lock_end_at_the_deadline(engine: sa.Engine, small_eng
         with pytest.raises(ServiceUnavailable):
             transact(small_engine, lambda c: c.execute(sa.text(sql)))
     assert run(small_engine, one) == 1
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """The URL of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"postgresql+psycopg://nobody@127.0.0.1:{server.getsockname()[1]}/nothing"
+
+
+@pytest.mark.parametrize("do", [run, transact])
+def test_a_server_that_accepts_and_never_answers_is_unavailable(black_hole: str, do: object) -> None:
+    started = time.monotonic()
+    with pytest.raises(ServiceUnavailable):
+        do(make_engine(black_hole, timeout_seconds=0.5), one)  # type: ignore[operator]
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("do", [run, transact])
+def test_a_server_that_falls_silent_is_unavailable_and_its_late_answer_is_nobodys(
+    engine: sa.Engine, small_engine: sa.Engine, do: object
+) -> None:
+    """The process that serves the connection is stopped, so that the kernel still takes what is sent to it."""
+    victim = psutil.Process(run(small_engine, backend))
+    victim.suspend()
+    try:
+        with pytest.raises(ServiceUnavailable):
+            do(small_engine, one)  # type: ignore[operator]
+    finally:
+        victim.resume()
+    assert do(small_engine, backend) != victim.pid  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("do", [run, transact])
+def test_more_callers_than_may_wait_are_refused_at_once(database_url: str, do: object) -> None:
+    engine = make_engine(database_url, pool_size=1, max_callers=1, timeout_seconds=60)
+    with occupied(engine), pytest.raises(ServiceUnavailable):
+        do(engine, one)  # type: ignore[operator]
+    assert do(engine, one) == 1  # type: ignore[operator]
+    engine.dispose()
+
+
+def test_a_caller_that_gives_up_costs_the_others_no_connection(database_url: str) -> None:
+    engine = make_engine(database_url, pool_size=2)
+
+    def both() -> set[int]:
+        return run(engine, lambda c: {backend(c), run(engine, backend)})
+
+    before = both()
+    with patience(0.0), pytest.raises(ServiceUnavailable):
+        run(engine, one)
+    with patience(0.3), pytest.raises(ServiceUnavailable):
+        run(engine, lambda c: c.execute(sa.text("SELECT pg_sleep(2)")))
+    assert len(before & both()) == 1
+    engine.dispose()
+
+
+def test_all_that_is_done_with_one_patience_has_one_deadline(engine: sa.Engine) -> None:
+    def sleep(connection: sa.Connection) -> None:
+        connection.execute(sa.text("SELECT pg_sleep(0.4)"))
+
+    with patience(0.7):
+        run(engine, sleep)
+        time.sleep(0.5)  # not spent on the database
+        for do in (run, transact):
+            with pytest.raises(ServiceUnavailable):
+                do(engine, sleep)
+    run(engine, sleep)
+
+
+def test_a_transaction_is_repeated_no_longer_than_its_deadline(engine: sa.Engine) -> None:
+    def repeat(_: sa.Connection) -> None:
+        raise Repeat
+
+    with patience(0.3), pytest.raises(ServiceUnavailable):
+        transact(engine, repeat)
 
 
 def test_a_forgotten_transaction_is_ended(small_engine: sa.Engine) -> None:
