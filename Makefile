@@ -2,6 +2,7 @@
 # test  all tests, on the embedded Postgres or on TEST_DATABASE_URL
 # lint  style, types, layers, and the migrations' SQL
 # bench the benchmarks
+# crash-test  kills the server and its database for MINUTES and judges what clients saw; SEED plays its choices again
 #
 # PYTHON names the interpreter to build .venv with, `make test ARGS="-k frontier"` passes arguments on.
 
@@ -13,7 +14,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench
+.PHONY: run test lint bench crash-test
 run: .venv/.installed-run
 	@exec $(BIN)/tidemark run
 
@@ -39,6 +40,9 @@ lint: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
+crash-test: .venv/.installed-dev
+	@exec $(BIN)/python -m tests.robustness.crash run --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))
 
 # What `run` needs is a part of what `dev` installs, so either order of the two leaves a complete environment.
 .venv/.installed-run: setup.cfg pyproject.toml | $(BIN)/python

@@ -1,0 +1,105 @@
+"""The server with a defect planted in it: ``python -m tests.robustness.defective_server DEFECT``, from the root.
+
+For the negative controls of the crash history. It runs what `tidemark serve` does, gunicorn with the same settings; the
+defect is planted in the master, from which the workers inherit it.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+_LATE_SECONDS = 0.05
+_SETTINGS = "deploy/gunicorn.conf.py"
+
+
+def late_commit() -> None:
+    """The answer leaves before COMMIT, which follows a moment later."""
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.exc import DBAPIError
+
+    from app.domain.errors import ServiceUnavailable
+    from app.store import engine
+
+    def commit(connection: Connection) -> None:
+        time.sleep(_LATE_SECONDS)
+        with suppress(DBAPIError), connection:
+            connection.commit()
+
+    def late(pool: Engine, work: Callable[[Connection], Any]) -> Any:
+        with engine._turn(pool), engine.translated():
+            connection = pool.connect()
+            try:
+                result = work(connection)
+            except engine.Repeat:
+                connection.close()
+                raise ServiceUnavailable from None
+            except BaseException:
+                connection.close()
+                raise
+            threading.Thread(target=commit, args=(connection,)).start()
+            return result
+
+    for name in ("run", "transact"):
+        setattr(engine, name, late)
+
+
+def token_in_memory() -> None:
+    """A token is kept by the worker that issued it, and nowhere else."""
+    from sqlalchemy import Connection, Row, text
+
+    from app.domain.names import Address
+    from app.domain.token import TokenId
+    from app.store import tokens
+    from app.store.engine import statement
+
+    kept: dict[TokenId, Row[Any]] = {}
+    issue, find = tokens.issue, tokens.find
+    forget = text("DELETE FROM completion_token WHERE connector_id = :connector AND id = :id RETURNING *")
+    as_row = "(SELECT CAST(:connector_id AS uuid), CAST(:token_id AS uuid), CAST(:epoch AS bigint), "
+    as_row += "CAST(:binding AS bigint)) AS t (connector_id, id, epoch_number, binding)"
+
+    def issue_in_memory(connection: Connection, address: Address, **said: Any) -> tokens.Issued:
+        issued = issue(connection, address, **said)
+        keys = {"connector": address.id, "id": issued.token.id}
+        kept[issued.token] = connection.execute(forget, keys).one()
+        return issued
+
+    def find_in_memory(connection: Connection, pipeline_id: Any, pipeline: str, token: TokenId) -> tokens.Found:
+        if token not in kept:
+            return find(connection, pipeline_id, pipeline, token)
+        sql = statement("check_token").text.replace("completion_token AS t", as_row)
+        row, keys = kept[token], {"connector_id": token.connector_id, "token_id": token.id, "pipeline_id": pipeline_id}
+        numbers = {"epoch": row.epoch_number, "binding": row.binding}
+        found = connection.execute(text(sql), keys | numbers).one()
+        return tokens.Found(tokens._record(found), found.now)
+
+    tokens.issue = issue_in_memory
+    tokens.find = find_in_memory
+
+
+def stale_binding() -> None:
+    """A token waits for the version that it saw, which may have been measured long before."""
+    from app.domain import token
+
+    token.SAMPLED_AHEAD = 0
+
+
+DEFECTS = {"late-commit": late_commit, "token-in-memory": token_in_memory, "stale-binding": stale_binding}
+
+
+def main() -> None:
+    """Plants the defect that the command line names, and serves."""
+    import_module("gevent.monkey").patch_all()  # as the settings do: before anything is imported that waits
+    DEFECTS[sys.argv[1]]()
+    from gunicorn.app.wsgiapp import run
+
+    sys.argv = ["gunicorn", "--config", _SETTINGS]
+    run()
+
+
+if __name__ == "__main__":
+    main()
