@@ -1,6 +1,6 @@
 # run   the server on 127.0.0.1:8080 with the embedded Postgres and a live demo stream
 # test  all tests, on the embedded Postgres or on TEST_DATABASE_URL
-# lint  style, types, layers, and the migrations' SQL
+# lint  style, types, layers, the migrations' SQL and nginx's configuration
 # bench the benchmarks
 # crash-test  kills the server and its database for MINUTES and judges what clients saw; SEED plays its choices again
 #
@@ -28,6 +28,7 @@ lint: .venv/.installed-dev
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > .venv/lint.log || { cat .venv/lint.log; exit 1; }
+	@$(BIN)/gixy deploy/nginx.conf > .venv/lint.log || { cat .venv/lint.log; exit 1; }
 	@rm -rf .venv/sql && mkdir .venv/sql
 	@from=base; for path in migrations/versions/[0-9]*.py; do \
 		name=$$(basename $$path .py) to=$$(basename $${path%%_*}); \

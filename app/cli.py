@@ -269,12 +269,26 @@ def _first_line(error: DBAPIError) -> str:
 
 
 def _answers(config: Config) -> bool:
-    with suppress(OSError), socket.create_connection((config.host, config.port), timeout=1):
+    with suppress(OSError), _connection(config):
         return True
     return False
 
 
+def _connection(config: Config) -> socket.socket:
+    if config.socket is None:
+        return socket.create_connection((config.host, config.port), timeout=1)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(config.socket))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
 def _welcome(config: Config, *, demo: bool) -> str:
+    if config.socket is not None:
+        return f"Tidemark is at the socket {config.socket}, for a proxy to pass requests to; Ctrl-C stops it."
     host = f"[{config.host}]" if ":" in config.host else config.host
     base = f"http://{host}:{config.port}"
     connector = f"{base}/v0/pipelines/demo/tables/orders/connectors/billing/stats"

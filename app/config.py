@@ -35,6 +35,7 @@ class Config:
     data_directory: Path = Path("var")
     host: str = "127.0.0.1"
     port: int = 8080
+    socket: Path | None = None  # a Unix socket to serve on instead
     workers: int = 2
     worker_connections: int = 1000
     pool_size: int = 5  # database connections a worker
@@ -56,6 +57,7 @@ class Config:
             data_directory=Path(env.get("DATA_DIRECTORY", "var")).absolute(),
             host=env.get("HOST", "127.0.0.1"),
             port=_number(env, "PORT", 8080, 1, 65535),
+            socket=_path(env, "SOCKET"),
             workers=_number(env, "WORKERS", 2, 1, 1024),
             worker_connections=_number(env, "WORKER_CONNECTIONS", 1000, 10, 100_000),
             pool_size=_number(env, "POOL_SIZE", 5, 1, 1000),
@@ -76,7 +78,8 @@ class Config:
 
     def check_exposure(self) -> None:
         """Raises ConfigError where anybody who can reach the server could do anything."""
-        if self.auth_provider is AuthProvider.NONE and not self.allow_unauthenticated and not _loopback(self.host):
+        local = self.socket is not None or _loopback(self.host)
+        if self.auth_provider is AuthProvider.NONE and not self.allow_unauthenticated and not local:
             raise ConfigError(
                 f"AUTH_PROVIDER=none lets everybody in as administrator, and HOST={self.host} is no loopback address: "
                 "set AUTH_PROVIDER=api-key, or ALLOW_UNAUTHENTICATED=1 if that is what you want"
@@ -103,6 +106,11 @@ def _database_url(env: Mapping[str, str]) -> str | None:
     except (ArgumentError, ValueError, psycopg.Error):  # whose messages may hold the password
         raise ConfigError("DATABASE_URL: not right; write postgresql://user:password@host:5432/database") from None
     return url.render_as_string(hide_password=False)
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    value = env.get(name)
+    return None if value is None else Path(value).absolute()
 
 
 def _auth_provider(env: Mapping[str, str]) -> AuthProvider:

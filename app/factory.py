@@ -21,8 +21,8 @@ from app.api.schemas import ErrorSchema
 from app.api.service import service
 from app.api.tokens import tokens
 from app.config import Config, ConfigError
+from app.lean import LeanFlask
 from app.store.deadline import patience
-from app.store.engine import make_engine
 
 _OPENAPI = {
     "API_TITLE": "Tidemark",
@@ -50,17 +50,11 @@ def create_app(config: Config) -> Flask:
     """The WSGI application. Call it after a fork: it makes the database engine. Raises ConfigError."""
     if config.database_url is None:
         raise ConfigError("DATABASE_URL: must be set here; `tidemark run` and `tidemark serve` start the embedded one")
-    app = Flask(__name__, static_folder=None)
+    app = LeanFlask(__name__, static_folder=None)
     app.config.from_mapping(_OPENAPI, API_VERSION=version("tidemark"), MAX_CONTENT_LENGTH=MAX_BODY)
     app.url_map.merge_slashes = False  # a quoted table name may hold two in a row
-    engine = make_engine(
-        config.database_url,
-        pool_size=config.pool_size,
-        max_callers=config.max_callers,
-        timeout_seconds=config.request_timeout,
-    )
     with app.app_context():
-        runtime.install(Runtime(config, engine))
+        runtime.install(Runtime.make(config, config.database_url))
     _add_routes(app)
     auth.register(app)
     app.after_request(_finish)

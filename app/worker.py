@@ -1,16 +1,32 @@
-"""gunicorn's gevent worker, which when it ends waits for requests, and not for connections that nobody is using."""
+"""gunicorn's gevent worker, but it ends when the requests have, and it refuses in this service's words."""
 
+import json
+from contextlib import suppress
+from http import HTTPStatus
 from types import TracebackType
+from typing import Any
 
 import gevent
 from gevent.hub import get_hub
+from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
+_REFUSALS: tuple[tuple[type[Exception], int, str], ...] = (
+    (errors.LimitRequestLine, 414, "RequestURITooLong"),
+    (errors.LimitRequestHeaders, 431, "RequestHeaderFieldsTooLarge"),
+    (errors.ExpectationFailed, 417, "ExpectationFailed"),
+    (errors.UnsupportedTransferCoding, 501, "NotImplemented"),
+    (errors.ParseException, 400, "BadRequest"),
+    (Exception, 500, "InternalServerError"),
+)
 _GRACE_SECONDS = 2.0  # for a request that is just on its way on a kept connection; it is answered, and told to close
 
 
 class Worker(GeventWorker):
-    """Without this, one idle browser makes every stop and every reload last gunicorn's whole ``graceful_timeout``."""
+    """gunicorn's own waits for idle connections too: one browser makes each stop last its ``graceful_timeout``.
+
+    And gunicorn's own answers what it cannot read with HTML, and writes the request line to the log, tokens included.
+    """
 
     def run(self) -> None:
         """As gunicorn's."""
@@ -21,6 +37,17 @@ class Worker(GeventWorker):
     def timeout_ctx(self) -> "_Idle":  # type: ignore[override]  # the stubs say that it gives nothing
         """Entered while a connection waits for its next request."""
         return _Idle(self.cfg.keepalive, self._idle)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answers what never reaches the application: a request that is none, or is too large."""
+        status, code = next((s, c) for kind, s, c in _REFUSALS if isinstance(exc, kind) or kind is Exception)
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.error("error outside the application", exc_info=exc)
+        message = f"The server cannot take this request: {HTTPStatus(status).phrase}"
+        body = json.dumps({"message": message, "error_code": code, "details": None}) + "\n"
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        with suppress(OSError):  # whoever sent that may be gone
+            client.sendall(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
 
     def _end_idle(self) -> None:
         while self.alive:

@@ -22,14 +22,23 @@ _config.check_exposure()
 chdir = str(Path(__file__).parents[1])
 wsgi_app = "wsgi:app"
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
+if _config.socket is not None:
+    bind = f"unix:{_config.socket}"
+    umask = 0o007  # of what is made here, the socket: for its owner and its group, which the proxy belongs to
 workers = _config.workers
 worker_class = "app.worker.Worker"
 worker_connections = _config.worker_connections
 preload_app = False  # each worker makes its own database engine, after the fork
+http_parser = "fast"  # gunicorn_h1c, or no start: which one parses is not left to what happens to be installed
 timeout = 60
 graceful_timeout = 30
 keepalive = 75
+backlog = 2048
 limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
+max_requests = 1_000_000  # a worker makes room for a new one some day, should anything leak; not all on the same day
+max_requests_jitter = 200_000
 control_socket_disable = True
 loglevel = _config.log_level
 accesslog = None  # a request line can hold a token; nginx keeps the access log

@@ -9,9 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.domain.names import Address, tenant_id
-from app.services.issue import Issuer
-from app.store.engine import run
-from tests.services.reporting import report
+from tests.services.reporting import issue, report
 
 TIDEMARK = str(Path(sys.executable).parent / "tidemark")
 ADDRESS = Address(tenant_id("default"), "demo", "orders", "billing")
@@ -56,19 +54,19 @@ def test_keys_are_created_listed_and_revoked(clone: str) -> None:
 
 def test_token_show_tells_what_a_token_waits_for(clone: str, clone_engine: sa.Engine) -> None:
     report(clone_engine, ADDRESS, 0, received=1, completed=0)
-    token = str(run(clone_engine, lambda c: Issuer().issue(c, ADDRESS, issued_by="ci")))
-    shown = tidemark(clone, "token", "show", token).stdout
+    token = issue(clone_engine, ADDRESS, "ci")
+    shown = tidemark(clone, "token", "show", str(token)).stdout
     assert "status     inprogress" in shown
     assert "orders.billing of pipeline demo, tenant default" in shown
     assert "by ci, in epoch 1" in shown
     assert "waits for  version 3 to be completed; version 0 is" in shown
     report(clone_engine, ADDRESS, 1, received=0, completed=0, epoch="b")
-    assert "lost (PipelineRestarted)" in tidemark(clone, "token", "show", token).stdout
+    assert "lost (PipelineRestarted)" in tidemark(clone, "token", "show", str(token)).stdout
 
 
 @pytest.mark.parametrize("token", ["nonsense", "ct1_" + "a" * 52])
 def test_token_show_refuses_what_is_no_token(clone: str, token: str) -> None:
-    refused = tidemark(clone, "token", "show", token)
+    refused = tidemark(clone, "token", "show", str(token))
     assert refused.returncode == 1
     assert token not in refused.stderr
     assert "token" in refused.stderr.lower()

@@ -76,6 +76,7 @@ def delete_api_key(name: str) -> Response:
 
     A key whose role is above the caller's cannot be revoked.
     """
-    by = principal()
-    transact(runtime.current().engine, lambda connection: revoke_key(connection, by.tenant_id, name, by=by.role))
+    by, here = principal(), runtime.current()
+    transact(here.engine, lambda connection: revoke_key(connection, by.tenant_id, name, by=by.role))
+    here.principals.forget()
     return Response(status=204)

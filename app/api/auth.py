@@ -4,7 +4,6 @@ from flask import Flask, g, request
 
 from app.api import runtime
 from app.config import AuthProvider
-from app.domain.api_key import ApiKeyText
 from app.domain.errors import AuthenticationFailed, InsufficientPermissions
 from app.domain.roles import Principal, Role
 from app.services.authenticate import ANYONE, authenticate
@@ -64,8 +63,9 @@ def _principal() -> Principal:
     here = runtime.current()
     if here.config.auth_provider is AuthProvider.NONE:
         return ANYONE
-    key = ApiKeyText.parse(_bearer())
-    return run(here.engine, lambda connection: authenticate(connection, key))
+    return here.principals.find(
+        _bearer(), lambda key: run(here.engine, lambda connection: authenticate(connection, key))
+    )
 
 
 def _bearer() -> str:

@@ -1,10 +1,12 @@
 """flask-smorest's blueprint, with this application's body reader and with errors documented by example."""
 
+import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import flask_smorest
+from flask import Response
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from app.api.body import JsonParser
@@ -23,9 +25,31 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """A blueprint for one resource."""
+    """A blueprint for one resource.
+
+    flask-smorest wraps a view once for each thing said of it. Here what only documents does just that, and a request
+    passes none of it: a dozen calls less for a view that is called thousands of times a second.
+    """
 
     ARGUMENTS_PARSER = JsonParser()
+
+    def doc(self, **options: Any) -> Callable[[F], F]:
+        """flask-smorest's, for the documentation only."""
+        return _saying(super().doc(**options))
+
+    def alt_response(self, *arguments: Any, **options: Any) -> Callable[[F], F]:
+        """flask-smorest's, for the documentation only."""
+        return _saying(super().alt_response(*arguments, **options))
+
+    def response(self, *arguments: Any, **options: Any) -> Callable[[F], F]:
+        """flask-smorest's; of a view that returns a `Response`, complete as it is, for the documentation only."""
+        dumping = super().response(*arguments, **options)
+
+        def decorate(view: F) -> F:
+            complete = inspect.signature(view).return_annotation is Response
+            return _saying(dumping)(view) if complete else cast("F", dumping(view))
+
+        return decorate
 
     def route(self, rule: str, **options: Any) -> Callable[[F], F]:
         """flask-smorest's; the operation is named for its view."""
@@ -54,6 +78,16 @@ class Blueprint(flask_smorest.Blueprint):
             return view if role else self.doc(security=[])(view)
 
         return document
+
+
+def _saying(decorator: Callable[[Any], Any]) -> Callable[[F], F]:
+    """The decorator, of which only what it says of the view is kept."""
+
+    def decorate(view: F) -> F:
+        view._apidoc = decorator(view)._apidoc  # type: ignore[attr-defined]  # flask-smorest's place for it
+        return view
+
+    return decorate
 
 
 def _answers(role: Role | None, errors: Iterable[TidemarkError]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -10,7 +10,7 @@ from app.api import examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.runtime import principal, tenant
 from app.api.schemas import ReportSchema, StatsSchema, TokenSchema, VersionSchema
-from app.api.stats_json import connector_stats, dump, is_stale
+from app.api.stats_json import dump
 from app.domain.connector import Report
 from app.domain.errors import (
     EpochSuperseded,
@@ -22,15 +22,15 @@ from app.domain.errors import (
     PositionRegressed,
     PreconditionFailed,
     PreconditionRequired,
-    TidemarkError,
     UnknownInputEndpoint,
     UnknownPipelineName,
 )
 from app.domain.names import Address
 from app.domain.roles import Role
-from app.services.report import Addressed, record, remove_connector
-from app.store import status
-from app.store.engine import run, transact
+from app.services.issue import IssueRequest
+from app.services.report import Addressed, remove_connector
+from app.store.engine import transact
+from app.store.status import StatsQuery
 
 connectors = Blueprint(
     "connectors",
@@ -57,17 +57,15 @@ def read_stats(pipeline: str, table: str, connector: str) -> Response:
     The ETag is the version of the record; `recorded` is Tidemark's own addition to the dialect.
     """
     address = Address.parse(tenant(), pipeline, table, connector)
-    row = run(runtime.current().engine, lambda connection: status.read_connector(connection, address))
-    version = str(row.version)
+    here = runtime.current()
+    known = here.renderings.get(address.id)
+    row = here.stats(StatsQuery(address, known.version if known else 0))
+    rendering = known if known and known.version == row.version else here.renderings.keep(row)
+    stale_for = rendering.stale_for(row.now)
     # A stale report turns unhealthy without a new version, so only a fresh one may be answered by its version alone.
-    if request.if_none_match.contains_weak(version) and not is_stale(row):
-        response = Response(status=304)
-    else:
-        response = Response(dump(connector_stats(row)), mimetype="application/json")
-    response.set_etag(version)
-    response.last_modified = row.recorded_at
-    response.headers["Cache-Control"] = "private, no-cache"
-    return response
+    if stale_for is None and request.if_none_match.contains_weak(str(rendering.version)):
+        return Response(status=304, headers=rendering.headers(stale_for))
+    return Response(rendering.body(stale_for), headers=rendering.headers(stale_for))
 
 
 @connectors.route("/stats", methods=["PUT"])
@@ -101,20 +99,11 @@ def put_report(report: Report, pipeline: str, table: str, connector: str) -> Res
     connector not yet known). On 412 measure again; never resend an old measurement.
     """
     address = Address.parse(tenant(), pipeline, table, connector)
-    conditional = Addressed(address, _with_if_match(report))
-    here = runtime.current()
-    (outcome,) = transact(
-        here.engine,
-        lambda connection: record(
-            connection, address.tenant, pipeline, [conditional], keep_every=here.config.history_interval
-        ),
-    )
-    if isinstance(outcome, TidemarkError):
-        raise outcome
+    recorded = runtime.current().report(Addressed(address, _with_if_match(report)))
     response = Response(status=204)
-    if outcome.created:
-        response = Response(dump({"version": outcome.version}), 201, mimetype="application/json")
-    response.set_etag(str(outcome.version))
+    if recorded.created:
+        response = Response(dump({"version": recorded.version}), 201, mimetype="application/json")
+    response.set_etag(str(recorded.version))
     return response
 
 
@@ -146,8 +135,7 @@ def issue_completion_token(pipeline: str, table: str, connector: str) -> Respons
     if request.method != "GET":  # HEAD comes with GET, but nobody would hear of the token
         raise MethodNotAllowed(["GET"])
     address = Address.parse(tenant(), pipeline, table, connector)
-    here, by = runtime.current(), principal().name
-    token = run(here.engine, lambda connection: here.issuer.issue(connection, address, issued_by=by))
+    token = runtime.current().issue(IssueRequest(address, principal().name))
     return Response(dump({"token": str(token)}), mimetype="application/json")
 
 

@@ -67,28 +67,22 @@ def post_reports(pipeline: str) -> Response:
     name = pipeline_name(pipeline)
     items = _items(read_json())
     parsed = _refuse_repeats([_parse(name, item) for item in items])
-    outcomes = iter(_record(name, [item for item in parsed if isinstance(item, Addressed)]))
+    outcomes = iter(_record([item for item in parsed if isinstance(item, Addressed)]))
     results = [item if isinstance(item, TidemarkError) else next(outcomes) for item in parsed]
     body = [_result(item, outcome) for item, outcome in zip(items, results, strict=True)]
     return Response(dump(body), mimetype="application/json")
 
 
-def _record(pipeline: str, items: list[Addressed]) -> list[Outcome]:
+def _record(items: list[Addressed]) -> list[Outcome]:
     """Records the reports, so many in a transaction that it stays short, however long their frontiers are.
 
     When the database does not answer at first, that is the answer to the request; later on, it is that to the reports
     which are not recorded yet. Raises ServiceUnavailable.
     """
-    here, owner = runtime.current(), tenant()
+    here = runtime.current()
     outcomes: list[Outcome] = []
     for start in range(0, len(items), _TRANSACTION):
-        work = partial(
-            record,
-            tenant=owner,
-            pipeline=pipeline,
-            items=items[start : start + _TRANSACTION],
-            keep_every=here.config.history_interval,
-        )
+        work = partial(record, items=items[start : start + _TRANSACTION], keep_every=here.config.history_interval)
         try:
             outcomes += transact(here.engine, work)
         except ServiceUnavailable as error:

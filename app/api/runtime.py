@@ -1,26 +1,67 @@
 """What a request works with: made once per process by the factory, fetched by the views."""
 
-from dataclasses import dataclass, field
-from typing import cast
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar, cast
 from uuid import UUID
 
 from flask import current_app, g
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from app.api.renderings import Renderings
 from app.config import Config
+from app.domain.errors import TidemarkError
 from app.domain.roles import Principal
-from app.services.issue import Issuer
+from app.domain.token import TokenId
+from app.services.authenticate import Principals
+from app.services.check import Asked, Checked, check
+from app.services.issue import Issuer, IssueRequest
+from app.services.report import Addressed, Recorded, record
+from app.store.batcher import Batcher
+from app.store.engine import AnyRow, admitted, make_engine, run, transact
+from app.store.status import StatsQuery, read_stats
 
 _EXTENSION = "tidemark"
+_MAX_BATCH = 100  # items; a transaction of so many reports is still a short one
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """The process's configuration, its database engine, and what it remembers between requests."""
+    """The process's configuration and database engine, what goes there in batches (design §4), and what is kept."""
 
     config: Config
     engine: Engine
-    issuer: Issuer = field(default_factory=Issuer)
+    stats: Batcher[StatsQuery, AnyRow]
+    issue: Batcher[IssueRequest, TokenId]
+    check: Batcher[Asked, Checked]
+    report: Batcher[Addressed, Recorded]
+    renderings: Renderings
+    principals: Principals
+
+    @classmethod
+    def make(cls, config: Config, database_url: str) -> "Runtime":
+        """All of it. Call it after a fork: it makes the engine."""
+        engine = make_engine(
+            database_url,
+            pool_size=config.pool_size,
+            max_callers=config.max_callers,
+            timeout_seconds=config.request_timeout,
+        )
+        return cls(
+            config=config,
+            engine=engine,
+            stats=_batcher(engine, run, read_stats),
+            issue=_batcher(engine, run, Issuer().issue),
+            check=_batcher(engine, run, partial(check, retention=config.token_retention)),
+            # As if the reports to one connector had come one after another: each is a batch's only one.
+            report=_batcher(engine, transact, partial(record, keep_every=config.history_interval), key=_address),
+            renderings=Renderings(),
+            principals=Principals(),
+        )
 
 
 def install(runtime: Runtime) -> None:
@@ -41,3 +82,19 @@ def principal() -> Principal:
 def tenant() -> UUID:
     """The tenant that the current request is confined to."""
     return principal().tenant_id
+
+
+def _batcher(
+    engine: Engine,
+    execute: "Callable[[Engine, Callable[[Connection], list[Answer | TidemarkError]]], list[Answer | TidemarkError]]",
+    work: "Callable[[Connection, Sequence[Item]], list[Answer | TidemarkError]]",
+    key: "Callable[[Item], Hashable] | None" = None,
+) -> "Batcher[Item, Answer]":
+    def at_database(items: Sequence[Item]) -> "list[Answer | TidemarkError]":
+        return execute(engine, lambda connection: work(connection, items))
+
+    return Batcher(at_database, admit=partial(admitted, engine), max_batch=_MAX_BATCH, key=key)
+
+
+def _address(item: Addressed) -> Hashable:
+    return item.address

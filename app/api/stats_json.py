@@ -59,9 +59,16 @@ def pipeline_stats(pipeline: AnyRow, rows: Sequence[AnyRow], *, with_errors: boo
     }
 
 
-def is_stale(row: AnyRow) -> bool:
-    """Whether the connector's report is older than three of its intervals: then its stats change without one."""
-    return stale_for(row.recorded_at, row.interval_seconds, row.now) is not None
+def reported_health(row: AnyRow) -> dict[str, Any] | None:
+    """The member ``health`` as it was reported."""
+    if row.health_status is None:
+        return None
+    return {"status": row.health_status, "description": row.health_description}
+
+
+def stale_health(age: float) -> dict[str, Any]:
+    """The member ``health`` once the last report is so many seconds old, which is too old."""
+    return {"status": "Unhealthy", "description": f"no report for {age:.0f} s"}
 
 
 def _global_metrics(pipeline: AnyRow, rows: Sequence[AnyRow]) -> dict[str, Any]:
@@ -94,11 +101,7 @@ def _metrics(row: AnyRow) -> dict[str, Any]:
 
 def _health(row: AnyRow) -> dict[str, Any] | None:
     age = stale_for(row.recorded_at, row.interval_seconds, row.now)
-    if age is not None:
-        return {"status": "Unhealthy", "description": f"no report for {age:.0f} s"}
-    if row.health_status is None:
-        return None
-    return {"status": row.health_status, "description": row.health_description}
+    return reported_health(row) if age is None else stale_health(age)
 
 
 def _errors(errors: list[dict[str, Any]] | None, kind: ErrorKind) -> list[dict[str, Any]]:

@@ -18,10 +18,12 @@ from app.domain.errors import (
 from app.domain.names import pipeline_name
 from app.domain.roles import Role
 from app.domain.token import TokenStatus
-from app.services.check import check
-from app.store.engine import run
+from app.services.check import Asked
 
 tokens = Blueprint("tokens", __name__, url_prefix="/v0", description="Completion tokens")
+
+COMPLETE_SECONDS = 60
+"""How long nginx may go on saying *complete*. It stays true for ever, but a revoked key must not hear it for ever."""
 
 _TOKEN = examples.parameter("token", "query", "A completion token.", examples.TOKEN["token"], {"type": "string"})
 
@@ -52,10 +54,12 @@ def read_completion_status(pipeline: str) -> Response:
 
     A complete token stays complete. One that can never complete is an error, never *inprogress*.
     """
-    here, tokens_given = runtime.current(), request.args.getlist("token")
+    tokens_given = request.args.getlist("token")
     token = tokens_given[0] if len(tokens_given) == 1 else ""
-    retention, owner, name = here.config.token_retention, tenant(), pipeline_name(pipeline)
-    checked = run(here.engine, lambda connection: check(connection, owner, name, token, retention=retention))
+    checked = runtime.current().check(Asked(tenant(), pipeline_name(pipeline), token))
     complete = checked.status is TokenStatus.COMPLETE
     body = {"status": checked.status.value, "step": checked.binding if complete else None}
-    return Response(dump(body), 200 if complete else 202, mimetype="application/json")
+    response = Response(dump(body), 200 if complete else 202, mimetype="application/json")
+    if complete:
+        response.headers["X-Accel-Expires"] = str(COMPLETE_SECONDS)
+    return response

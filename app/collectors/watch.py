@@ -138,9 +138,8 @@ class Watch:
         return found, outcomes
 
     def _learn(self, addresses: Sequence[Address]) -> dict[Address, Loaded]:
-        wanted = [(address.id, None) for address in addresses]
-        pipeline = addresses[0].pipeline_id
-        return dict(zip(addresses, run(self._engine, lambda c: reports.load(c, pipeline, wanted)), strict=True))
+        wanted = [(address, None) for address in addresses]
+        return dict(zip(addresses, run(self._engine, lambda c: reports.load(c, wanted)), strict=True))
 
     def _write(self, loaded: Mapping[Address, Loaded], found: Mapping[Address, Found]) -> dict[Address, Outcome]:
         tag, interval = self._source.tag, self._plan.interval_seconds
@@ -152,8 +151,7 @@ class Watch:
         def work(connection: Connection) -> list[Outcome]:
             if not all(each.pipeline_known for each in loaded.values()):
                 keys.add_tenant(connection, self._plan.tenant)
-            tenant = items[0].address.tenant
-            return record(connection, tenant, self._plan.pipeline, items, keep_every=self._keep_every)
+            return record(connection, items, keep_every=self._keep_every)
 
         return dict(zip(found, transact(self._engine, work), strict=True))
 

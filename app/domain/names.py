@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from uuid import UUID, uuid5
 
 from app.domain.errors import InvalidParam
@@ -21,6 +22,7 @@ def tenant_id(name: str) -> UUID:
     return uuid5(_TENANTS, name)
 
 
+@lru_cache(maxsize=4096)
 def pipeline_id(tenant: UUID, pipeline: str) -> UUID:
     """The id of a pipeline (design §3): UUIDv5 of its name within its tenant."""
     return uuid5(tenant, pipeline)
@@ -68,9 +70,9 @@ def stream_name(table: str) -> str:
     return table if table == table.lower() else f'"{table}"'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Address:
-    """Where a connector is found: (tenant, pipeline, canonical table, connector name)."""
+    """Where a connector is found: (tenant, pipeline, canonical table, connector name). Its ids are computed once."""
 
     tenant: UUID
     pipeline: str
@@ -82,12 +84,12 @@ class Address:
         """The address that path segments spell; raises InvalidParam naming the segment."""
         return cls(tenant, pipeline_name(pipeline), canonical_table(table), connector_name(connector))
 
-    @property
+    @cached_property
     def pipeline_id(self) -> UUID:
         """The id of the connector's pipeline."""
         return pipeline_id(self.tenant, self.pipeline)
 
-    @property
+    @cached_property
     def id(self) -> UUID:
         """The connector's id (design §3). NUL parts the names, which cannot hold it, so no two addresses share one."""
         return uuid5(self.tenant, f"{self.pipeline}\0{self.table}\0{self.connector}")

@@ -2,7 +2,9 @@
 
 import hmac
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -17,7 +19,38 @@ from app.store.keys import KeyRecord
 ANYONE = Principal(name="anyone", tenant_id=tenant_id(DEFAULT_TENANT), tenant=DEFAULT_TENANT, role=Role.ADMIN)
 """Who makes a request where nobody is asked for a credential (AUTH_PROVIDER=none)."""
 
+REMEMBERED_SECONDS = 2.0
+"""How long a process lets a key in without another look: so much later, at most, a revoked key is refused."""
+
+_MOST_REMEMBERED = 10_000  # keys
+
 _NO_DIGEST = bytes(32)
+
+
+class Principals:
+    """Whom the keys seen a moment ago stand for, by the digest of the key; never the key itself."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[bytes, tuple[float, Principal]] = {}
+
+    def find(self, text: str, look: Callable[[ApiKeyText], Principal]) -> Principal:
+        """Whose key the text is, by ``look`` unless it is remembered; raises AuthenticationFailed.
+
+        The time counts from before the look, so that a revocation which that did not see is not remembered longer.
+        """
+        digest, now = sha256(text.encode(errors="replace")).digest(), self._clock()
+        until, principal = self._seen.get(digest, (0.0, None))
+        if principal is None or until <= now:
+            principal = look(ApiKeyText.parse(text))
+            if len(self._seen) >= _MOST_REMEMBERED:
+                self._seen.clear()
+            self._seen[digest] = now + REMEMBERED_SECONDS, principal
+        return principal
+
+    def forget(self) -> None:
+        """Looks at every key again: one was revoked here, and nobody who saw that is to wait."""
+        self._seen.clear()
 
 
 def authenticate(connection: Connection, key: ApiKeyText) -> Principal:

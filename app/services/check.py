@@ -1,5 +1,7 @@
 """Checking completion tokens (design §2)."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -7,9 +9,19 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from app.domain import names
-from app.domain.errors import InvalidParam, UnknownCompletionToken, UnknownPipelineName
+from app.domain.errors import InvalidParam, TidemarkError, UnknownCompletionToken, UnknownPipelineName
 from app.domain.token import TokenId, TokenStatus, check_age, evaluate
-from app.store import status, tokens
+from app.store import tokens
+from app.store.tokens import Found
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A token as a client sent it, and the tenant's pipeline that it should belong to."""
+
+    tenant: UUID
+    pipeline: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +32,32 @@ class Checked:
     binding: int
 
 
-def check(connection: Connection, tenant: UUID, pipeline: str, token: str, *, retention: timedelta) -> Checked:
-    """The status of the token, which must be of this tenant's pipeline.
+def check(connection: Connection, asked: Sequence[Asked], *, retention: timedelta) -> list[Checked | TidemarkError]:
+    """The status of each token, in their order, or what stands against it.
 
-    Raises, in this order: UnknownPipelineName, UnknownCompletionToken, InvalidParam for what is no token,
-    CompletionTokenExpired, UnknownEndpointInCompletionToken, PipelineRestarted.
+    That is the first of UnknownPipelineName, InvalidParam for what is no token, CompletionTokenExpired,
+    UnknownCompletionToken, UnknownEndpointInCompletionToken and PipelineRestarted.
     """
-    pipeline_id = names.pipeline_id(tenant, pipeline)
+    parsed = [_parsed(each.token) for each in asked]
+    pipelines = [names.pipeline_id(each.tenant, each.pipeline) for each in asked]
+    found = tokens.find(connection, list(zip(pipelines, parsed, strict=True)))
+    return [_judged(each, token, known, retention) for each, token, known in zip(asked, parsed, found, strict=True)]
+
+
+def _parsed(text: str) -> TokenId | None:
+    with suppress(InvalidParam):
+        return TokenId.parse(text)
+    return None
+
+
+def _judged(asked: Asked, token: TokenId | None, found: Found, retention: timedelta) -> Checked | TidemarkError:
     try:
-        token_id = TokenId.parse(token)
-    except InvalidParam:
-        if not status.pipeline_exists(connection, pipeline_id):
-            raise UnknownPipelineName(pipeline) from None
-        raise
-    found = tokens.find(connection, pipeline_id, pipeline, token_id)
-    check_age(token_id, found.now, retention)
-    if found.record is None:
-        raise UnknownCompletionToken
-    return Checked(evaluate(found.record), found.record.binding)
+        if not found.pipeline_known:
+            raise UnknownPipelineName(asked.pipeline)
+        token = token or TokenId.parse(asked.token)  # which says why it is none
+        check_age(token, found.now, retention)
+        if found.record is None:
+            raise UnknownCompletionToken
+        return Checked(evaluate(found.record), found.record.binding)
+    except TidemarkError as error:
+        return error

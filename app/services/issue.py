@@ -1,14 +1,26 @@
 """Issuing completion tokens (design §2)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from app.domain.errors import TidemarkError
 from app.domain.names import Address
 from app.domain.token import TokenId
 from app.store import tokens
+from app.store.tokens import Wanted
 
 _MOST_HINTS = 10_000  # remembered connectors; forgetting them costs a superfluous notification each
+
+
+@dataclass(frozen=True, slots=True)
+class IssueRequest:
+    """On which connector a token is asked for, and by whom."""
+
+    address: Address
+    by: str
 
 
 class Issuer:
@@ -20,13 +32,18 @@ class Issuer:
     def __init__(self) -> None:
         self._hinted: dict[UUID, int] = {}
 
-    def issue(self, connection: Connection, address: Address, *, issued_by: str) -> TokenId:
-        """A new token on the connector, durable when the statement has committed.
+    def issue(self, connection: Connection, requests: Sequence[IssueRequest]) -> list[TokenId | TidemarkError]:
+        """New tokens, in the order asked for, durable when the statement has committed.
 
-        Raises UnknownPipelineName, UnknownInputEndpoint, PipelineInteractionNotDeployed and NoStreamPosition.
+        UnknownPipelineName, UnknownInputEndpoint, PipelineInteractionNotDeployed or NoStreamPosition stands for one
+        that could not be issued.
         """
-        issued = tokens.issue(connection, address, issued_by=issued_by, hinted_version=self._hinted.get(address.id, 0))
-        if len(self._hinted) >= _MOST_HINTS:
-            self._hinted.clear()
-        self._hinted[address.id] = issued.version
-        return issued.token
+        hinted = self._hinted
+        wanted = [Wanted(each.address, each.by, hinted.get(each.address.id, 0)) for each in requests]
+        outcomes = tokens.issue(connection, wanted)
+        if len(hinted) >= _MOST_HINTS:
+            hinted.clear()
+        for outcome in outcomes:
+            if isinstance(outcome, tokens.Issued):
+                hinted[outcome.token.connector_id] = outcome.version
+        return [outcome.token if isinstance(outcome, tokens.Issued) else outcome for outcome in outcomes]

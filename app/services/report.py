@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
 from sqlalchemy import Connection
 
-from app.domain import names
 from app.domain.connector import Accepted, Event, EventKind, Report, accept, remove
 from app.domain.errors import ServiceUnavailable, TidemarkError, UnknownInputEndpoint, UnknownPipelineName
 from app.domain.names import Address
@@ -37,20 +35,18 @@ class Recorded:
 Outcome = Recorded | TidemarkError
 
 
-def record(
-    connection: Connection, tenant: UUID, pipeline: str, items: Sequence[Addressed], *, keep_every: timedelta
-) -> list[Outcome]:
+def record(connection: Connection, items: Sequence[Addressed], *, keep_every: timedelta) -> list[Outcome]:
     """Records each report that is accepted, and answers for all of them, in their order.
 
-    All reports are to ``pipeline``, which the first accepted one creates, and no two are to one connector: a
-    version cannot be learnt inside a batch. A refused report is answered with its error and changes nothing. A
+    The first accepted report to a pipeline creates it. No two reports are to one connector: a version cannot be
+    learnt inside a batch. A refused report is answered with its error and changes nothing. A
     write that another one has overtaken is read and computed again: a conditional report is then refused as stale,
     an unconditional one (synchronous recording) becomes the next version. Of a batch, everything is: going on with
     some of its rows locked, it would lock the others out of order, and deadlock. Raises Repeat for that.
     """
     pending = dict(enumerate(items))
     for _ in range(_ROUNDS):
-        outcomes = _round(connection, tenant, pipeline, pending, keep_every)
+        outcomes = _round(connection, pending, keep_every)
         if len(outcomes) == len(items):
             return [outcomes[place] for place in range(len(items))]
         if len(items) > 1:
@@ -64,7 +60,7 @@ def remove_connector(connection: Connection, address: Address) -> None:
     Raises UnknownPipelineName and UnknownInputEndpoint.
     """
     for _ in range(_ROUNDS):
-        (loaded,) = reports.load(connection, address.pipeline_id, [(address.id, None)])
+        (loaded,) = reports.load(connection, [(address, None)])
         if not loaded.pipeline_known:
             raise UnknownPipelineName(address.pipeline)
         if loaded.connector.visible_version == 0:
@@ -83,24 +79,23 @@ def remove_connector(connection: Connection, address: Address) -> None:
     raise ServiceUnavailable
 
 
-def _round(
-    connection: Connection, tenant: UUID, pipeline: str, pending: dict[int, Addressed], keep_every: timedelta
-) -> dict[int, Outcome]:
+def _round(connection: Connection, pending: dict[int, Addressed], keep_every: timedelta) -> dict[int, Outcome]:
     """One read, compute, write; what is missing from the answer was overtaken."""
-    pipeline_id = names.pipeline_id(tenant, pipeline)
-    wanted = [(item.address.id, _epoch_label(item.report)) for item in pending.values()]
-    loaded = reports.load(connection, pipeline_id, wanted)
+    loaded = reports.load(connection, [(item.address, _epoch_label(item.report)) for item in pending.values()])
     outcomes: dict[int, Outcome] = {}
     changes: dict[int, Change] = {}
+    new: list[Address] = []  # of unknown pipelines
     for (place, item), found in zip(pending.items(), loaded, strict=True):
         try:
             changes[place] = _change(item, found, keep_every)
         except TidemarkError as refused:
             outcomes[place] = refused
+        else:
+            new += [] if found.pipeline_known else [item.address]
     if not changes:
         return outcomes
-    if not loaded[0].pipeline_known:
-        reports.add_pipeline(connection, tenant, pipeline_id, pipeline)
+    if new:
+        reports.add_pipelines(connection, new)
     written = reports.write(connection, list(changes.values()))
     accepted = {place: change for place, change in changes.items() if change.address.id in written}
     reports.write_history(connection, list(accepted.values()))

@@ -39,6 +39,11 @@ def spending(default: float) -> Iterator[None]:
         left[0] -= time.monotonic() - started
 
 
+def deadline() -> float:
+    """The deadline in `time.monotonic`'s seconds: infinite where nothing is being spent."""
+    return _deadline.get()
+
+
 def seconds_left() -> float:
     """The seconds until the deadline: infinite where nothing is being spent, never below 0."""
     return max(0.0, _deadline.get() - time.monotonic())

@@ -1,7 +1,7 @@
 """Connectors as reports change them: loaded, written back if nobody else has, their history recorded."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ from app.domain.status import (
     Status,
 )
 from app.store import models
-from app.store.engine import AnyRow, statement
+from app.store.engine import AnyRow, array, statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +53,16 @@ class Change:
     observed: bool = False
 
 
-def load(connection: Connection, pipeline: UUID, wanted: Sequence[tuple[UUID, str | None]]) -> list[Loaded]:
-    """The connectors of one pipeline that reports are addressed to, in their order.
+def load(connection: Connection, wanted: Sequence[tuple[Address, str | None]]) -> list[Loaded]:
+    """The connectors that reports are addressed to, in their order.
 
-    ``wanted`` holds a connector id and the epoch label of its report each; an unknown connector is one at version 0.
+    ``wanted`` holds an address and the epoch label of its report each; an unknown connector is one at version 0.
     """
-    parameters = {"pipeline_id": pipeline, "ids": [i for i, _ in wanted], "labels": [label for _, label in wanted]}
+    parameters = {
+        "ids": array(address.id for address, _ in wanted),
+        "pipelines": array(address.pipeline_id for address, _ in wanted),
+        "labels": [label for _, label in wanted],
+    }
     return [
         Loaded(
             connector=_connector(row),
@@ -70,17 +74,18 @@ def load(connection: Connection, pipeline: UUID, wanted: Sequence[tuple[UUID, st
     ]
 
 
-def add_pipeline(connection: Connection, tenant: UUID, pipeline: UUID, name: str) -> None:
-    """Makes sure that the pipeline exists; a new one is Running."""
-    row = {"id": pipeline, "tenant_id": tenant, "name": name}
-    connection.execute(insert(models.Pipeline).values(row).on_conflict_do_nothing())
+def add_pipelines(connection: Connection, addresses: Iterable[Address]) -> None:
+    """Makes sure that the pipelines of these connectors exist; a new one is Running."""
+    rows = {each.pipeline_id: {"tenant_id": each.tenant, "name": each.pipeline} for each in addresses}
+    ordered = [{"id": pipeline} | rows[pipeline] for pipeline in sorted(rows)]  # as all do, or two would deadlock
+    connection.execute(insert(models.Pipeline).values(ordered).on_conflict_do_nothing())
 
 
 def write(connection: Connection, changes: Sequence[Change]) -> set[UUID]:
     """Writes each connector that is still as it was loaded; answers the ids of those written.
 
-    All changes are of one pipeline, and no connector has more than one. At most two statements: one for the
-    connectors never seen before, one for the others.
+    No connector has more than one. At most two statements: one for the connectors never seen before, one for the
+    others.
     """
     ordered = sorted(changes, key=lambda change: change.address.id)
     first = [change for change in ordered if change.before.version == 0]
@@ -118,10 +123,8 @@ def write_history(connection: Connection, changes: Sequence[Change]) -> None:
 
 
 def _insert(connection: Connection, changes: list[Change]) -> set[UUID]:
-    address = changes[0].address
-    rows = [_row(c) | {"table_name": c.address.table, "connector_name": c.address.connector} for c in changes]
-    parameters = {"tenant_id": address.tenant, "pipeline_id": address.pipeline_id, "rows": _json(rows)}
-    return set(connection.scalars(statement("insert_connectors"), parameters))
+    rows = [_row(change) | _names(change.address) for change in changes]
+    return set(connection.scalars(statement("insert_connectors"), {"rows": _json(rows)}))
 
 
 def _update(connection: Connection, changes: list[Change]) -> set[UUID]:
@@ -157,6 +160,15 @@ def _row(change: Change) -> dict[str, Any]:
         "barrier": status.barrier,
         "completed_frontier": status.completed_frontier.to_json() if status.completed_frontier else None,
         **asdict(status.metrics),
+    }
+
+
+def _names(address: Address) -> dict[str, Any]:
+    return {
+        "tenant_id": address.tenant,
+        "pipeline_id": address.pipeline_id,
+        "table_name": address.table,
+        "connector_name": address.connector,
     }
 
 

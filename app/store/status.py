@@ -1,38 +1,61 @@
 """What is read of connectors and pipelines, and pipelines' own status."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, case, exists, func, select
+from sqlalchemy import Connection, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from app.domain.errors import PipelineInteractionNotDeployed, UnknownInputEndpoint, UnknownPipelineName
+from app.domain.errors import (
+    PipelineInteractionNotDeployed,
+    TidemarkError,
+    UnknownInputEndpoint,
+    UnknownPipelineName,
+)
 from app.domain.names import Address
-from app.store.engine import AnyRow, statement
+from app.store.engine import AnyRow, array, statement
 from app.store.models import Pipeline
 
 STOPPED = "Stopped"
 PIPELINE_STATUSES = ("Running", "Paused", STOPPED)
 
 
-def read_connector(connection: Connection, address: Address) -> AnyRow:
-    """The connector's row of ``sql/read_stats.sql``, its errors included.
+@dataclass(frozen=True, slots=True)
+class StatsQuery:
+    """A connector to be read, and the version of it that is known already, of which no more is told; 0: none."""
 
-    Raises UnknownPipelineName, UnknownInputEndpoint and PipelineInteractionNotDeployed.
+    address: Address
+    known: int = 0
+
+
+def read_stats(connection: Connection, queries: Sequence[StatsQuery]) -> list[AnyRow | TidemarkError]:
+    """The connectors' rows of ``sql/read_stats.sql``, in their order.
+
+    UnknownPipelineName, UnknownInputEndpoint or PipelineInteractionNotDeployed stands for one that is not to be read.
     """
-    parameters = {"connector_id": address.id, "pipeline_id": address.pipeline_id}
-    row = connection.execute(statement("read_stats"), parameters).one_or_none()
-    if row is None:
-        raise UnknownPipelineName(address.pipeline)
+    addresses = [query.address for query in queries]
+    parameters = {
+        "connectors": array(address.id for address in addresses),
+        "pipelines": array(address.pipeline_id for address in addresses),
+        "known": array(query.known for query in queries),
+    }
+    rows = connection.execute(statement("read_stats"), parameters).all()
+    return [_readable(address, row) for address, row in zip(addresses, rows, strict=True)]
+
+
+def _readable(address: Address, row: AnyRow) -> AnyRow | TidemarkError:
+    if row.pipeline_status is None:
+        return UnknownPipelineName(address.pipeline)
     if row.id is None:
-        raise UnknownInputEndpoint(address.endpoint)
+        return UnknownInputEndpoint(address.endpoint)
     if row.pipeline_status == STOPPED:
-        raise PipelineInteractionNotDeployed(address.pipeline)
+        return PipelineInteractionNotDeployed(address.pipeline)
     return row
 
 
 def read_connectors(connection: Connection, pipeline: UUID, *, with_errors: bool) -> Sequence[AnyRow]:
-    """The rows of a pipeline's connectors, as `read_connector` gives them, by endpoint name.
+    """The rows of a pipeline's connectors, with the columns of ``sql/read_stats.sql``, by endpoint name.
 
     Without errors their member ``errors`` is null.
     """
@@ -44,11 +67,6 @@ def read_connectors(connection: Connection, pipeline: UUID, *, with_errors: bool
 def read_all_connectors(connection: Connection, tenant: UUID) -> Sequence[AnyRow]:
     """The counters of all of the tenant's connectors, each with its pipeline's name."""
     return connection.execute(statement("read_all_connectors"), {"tenant_id": tenant}).all()
-
-
-def pipeline_exists(connection: Connection, pipeline: UUID) -> bool:
-    """Whether there is a pipeline of this id."""
-    return bool(connection.scalar(select(exists().where(Pipeline.id == pipeline))))
 
 
 def read_pipelines(connection: Connection, tenant: UUID) -> Sequence[AnyRow]:

@@ -1,5 +1,6 @@
 """Completion tokens: issued and checked, each in one statement (design §2)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -10,13 +11,14 @@ from app.domain import token as rules
 from app.domain.errors import (
     NoStreamPosition,
     PipelineInteractionNotDeployed,
+    TidemarkError,
     UnknownCompletionToken,
     UnknownInputEndpoint,
     UnknownPipelineName,
 )
 from app.domain.names import Address
 from app.domain.token import TokenId, TokenRecord
-from app.store.engine import AnyRow, statement
+from app.store.engine import AnyRow, array, statement
 from app.store.status import STOPPED
 
 TOKEN_CHANNEL = "tidemark_token"  # noqa: S105 - where an issue is notified, with the connector's id
@@ -31,36 +33,53 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A token to be issued.
+
+    ``hinted`` is the version for which this process last notified the collectors: they are notified again only of a
+    newer one.
+    """
+
+    address: Address
+    issued_by: str
+    hinted: int
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What the database knows of a token; ``record`` is None when there is no such token in the pipeline."""
 
+    pipeline_known: bool
     record: TokenRecord | None
     now: datetime  # of the database's clock
 
 
-def issue(connection: Connection, address: Address, *, issued_by: str, hinted_version: int) -> Issued:
-    """Inserts a token on the connector and answers it; it is durable once this statement has committed.
+def issue(connection: Connection, wanted: Sequence[Wanted]) -> list[Issued | TidemarkError]:
+    """Inserts tokens and answers them, in their order; they are durable once this statement has committed.
 
-    ``hinted_version`` is the version for which this process last notified the collectors: they are notified again
-    only of a newer one. Raises UnknownPipelineName, UnknownInputEndpoint, PipelineInteractionNotDeployed and
-    NoStreamPosition.
+    UnknownPipelineName, UnknownInputEndpoint, PipelineInteractionNotDeployed or NoStreamPosition stands for one that
+    could not be issued.
     """
     parameters = {
-        "connector_id": address.id,
-        "pipeline_id": address.pipeline_id,
+        "connectors": array(each.address.id for each in wanted),
+        "pipelines": array(each.address.pipeline_id for each in wanted),
+        "issued_by": [each.issued_by for each in wanted],
+        "hinted": array(each.hinted for each in wanted),
         "sampled_ahead": rules.SAMPLED_AHEAD,
-        "issued_by": issued_by,
-        "hinted": hinted_version,
     }
-    row = connection.execute(statement("issue_token"), parameters).one_or_none()
-    if row is None:
-        raise UnknownPipelineName(address.pipeline)
+    rows = connection.execute(statement("issue_token"), parameters).all()
+    return [_issued(each.address, row) for each, row in zip(wanted, rows, strict=True)]
+
+
+def _issued(address: Address, row: AnyRow) -> Issued | TidemarkError:
+    if row.pipeline_status is None:
+        return UnknownPipelineName(address.pipeline)
     if row.connector_id is None:
-        raise UnknownInputEndpoint(address.endpoint)
+        return UnknownInputEndpoint(address.endpoint)
     if row.pipeline_status == STOPPED:
-        raise PipelineInteractionNotDeployed(address.pipeline)
+        return PipelineInteractionNotDeployed(address.pipeline)
     if row.token_id is None:
-        raise NoStreamPosition
+        return NoStreamPosition()
     return Issued(TokenId(address.id, row.token_id), row.version)
 
 
@@ -94,15 +113,17 @@ def describe(connection: Connection, token: TokenId) -> Description:
     )
 
 
-def find(connection: Connection, pipeline_id: UUID, pipeline: str, token: TokenId) -> Found:
-    """The token's record within the pipeline; raises UnknownPipelineName."""
-    parameters = {"pipeline_id": pipeline_id, "connector_id": token.connector_id, "token_id": token.id}
-    row = connection.execute(statement("check_token"), parameters).one_or_none()
-    if row is None:
-        raise UnknownPipelineName(pipeline)
-    if row.token_id is None:
-        return Found(None, row.now)
-    return Found(_record(row), row.now)
+def find(connection: Connection, asked: Sequence[tuple[UUID, TokenId | None]]) -> list[Found]:
+    """What is known of each token within the pipeline of this id; of no token, only whether the pipeline is known."""
+    parameters = {
+        "pipelines": array(pipeline for pipeline, _ in asked),
+        "connectors": array(None if token is None else token.connector_id for _, token in asked),
+        "tokens": array(None if token is None else token.id for _, token in asked),
+    }
+    return [
+        Found(row.pipeline_known, None if row.token_id is None else _record(row), row.now)
+        for row in connection.execute(statement("check_token"), parameters)
+    ]
 
 
 def _record(row: AnyRow) -> TokenRecord:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app.config import AuthProvider
+from app.services.authenticate import Principals
 from tests.api.client import FULL, Api, changed
 from tests.api.conftest import MakeApp, MakeKey, engine_of
 
@@ -150,18 +152,24 @@ def test_probes_that_touch_nothing_send_nothing(api: Api, counter: Counter) -> N
     assert counter.take() == 0
 
 
-def test_an_api_key_costs_exactly_one_statement_more(make_app: MakeApp, make_key: MakeKey, tenant: str) -> None:
-    app = make_app(auth_provider=AuthProvider.API_KEY)
+def test_an_api_key_costs_one_statement_more_every_two_seconds(
+    make_app: MakeApp, make_key: MakeKey, tenant: str
+) -> None:
+    app, now = make_app(auth_provider=AuthProvider.API_KEY), [0.0]
+    here = app.extensions["tidemark"]
+    app.extensions["tidemark"] = replace(here, principals=Principals(clock=lambda: now[0]))
     api = Api(app, make_key(tenant=tenant), tenant)
     assert api.position(1, 1, 0).status_code == 201
     counter = Counter(app)
+    for seconds, more in ((1.99, 0), (2.0, 1), (3.99, 0), (4.0, 1)):
+        now[0] = seconds
+        api.stats()
+        assert counter.take() == 1 + more
+        api.stats()
+        assert counter.take() == 1
     token = api.token()
-    assert counter.take() == 1 + 1
-    api.stats()
-    assert counter.take() == 1 + 1
-    api.check(token)
-    assert counter.take() == 1 + 1
-    api.get("/v0/config")
     assert counter.take() == 1
-    api.position(2, 1, 1)
-    assert counter.take() <= 1 + 3
+    api.check(token)
+    assert counter.take() == 1
+    api.get("/v0/config")
+    assert counter.take() == 0

@@ -2,17 +2,16 @@
 
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import sqlalchemy as sa
 
 from app.domain.connector import Connector
 from app.domain.names import Address, tenant_id
 from app.domain.token import TokenStatus
-from app.services.check import check
-from app.services.issue import Issuer
+from app.services.issue import Issuer, IssueRequest
 from app.store import reports
 from app.store.engine import run
+from tests.services.reporting import check_token, only
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,10 @@ class Client:
         return Address(tenant_id(self.tenant), "demo", "orders", "billing")
 
     def issue(self) -> str:
-        return str(run(self.engine, lambda c: self.issuer.issue(c, self.address, issued_by="test")))
+        return str(only(run(self.engine, lambda c: self.issuer.issue(c, [IssueRequest(self.address, "test")]))))
 
     def is_complete(self, token: str) -> bool:
-        tenant, retention = tenant_id(self.tenant), timedelta(days=1)
-        checked = run(self.engine, lambda c: check(c, tenant, "demo", token, retention=retention))
-        return checked.status is TokenStatus.COMPLETE
+        return check_token(self.engine, self.address, token).status is TokenStatus.COMPLETE
 
     def wait(self, token: str, seconds: float = 20.0, every: float = 0.005) -> float:
         """Polls until the token is complete; answers how many seconds that took."""
@@ -45,7 +42,7 @@ class Client:
 
     def recorded(self) -> Connector:
         """What is recorded of the connector now."""
-        (loaded,) = run(self.engine, lambda c: reports.load(c, self.address.pipeline_id, [(self.address.id, None)]))
+        (loaded,) = run(self.engine, lambda c: reports.load(c, [(self.address, None)]))
         return loaded.connector
 
     def wait_for_version(self, version: int, seconds: float = 20.0) -> Connector:

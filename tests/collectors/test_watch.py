@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from app.collectors.source import Found, Measurement, TransportError
 from app.collectors.watch import Plan, Watch
 from app.domain.connector import Connector, Report, StreamPosition
-from app.domain.names import Address, tenant_id
+from app.domain.names import Address
 from app.domain.position import Position
 from app.services.report import Addressed, record
 from app.store.engine import transact
@@ -77,7 +77,7 @@ def report(client: Client, if_match: int, found: Measurement) -> None:
     def work(connection: sa.Connection) -> None:
         add_tenant(connection, client.tenant)
         items = [Addressed(client.address, Report(if_match=if_match, position=found.position))]
-        (outcome,) = record(connection, tenant_id(client.tenant), "demo", items, keep_every=EVERY)
+        (outcome,) = record(connection, items, keep_every=EVERY)
         assert not isinstance(outcome, Exception), outcome
 
     transact(client.engine, work)

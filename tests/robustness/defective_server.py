@@ -49,36 +49,11 @@ def late_commit() -> None:
 
 def token_in_memory() -> None:
     """A token is kept by the worker that issued it, and nowhere else."""
-    from sqlalchemy import Connection, Row, text
+    import pytest
 
-    from app.domain.names import Address
-    from app.domain.token import TokenId
-    from app.store import tokens
-    from app.store.engine import statement
+    from tests.robustness.misbehaviour import keeps_tokens_in_memory
 
-    kept: dict[TokenId, Row[Any]] = {}
-    issue, find = tokens.issue, tokens.find
-    forget = text("DELETE FROM completion_token WHERE connector_id = :connector AND id = :id RETURNING *")
-    as_row = "(SELECT CAST(:connector_id AS uuid), CAST(:token_id AS uuid), CAST(:epoch AS bigint), "
-    as_row += "CAST(:binding AS bigint)) AS t (connector_id, id, epoch_number, binding)"
-
-    def issue_in_memory(connection: Connection, address: Address, **said: Any) -> tokens.Issued:
-        issued = issue(connection, address, **said)
-        keys = {"connector": address.id, "id": issued.token.id}
-        kept[issued.token] = connection.execute(forget, keys).one()
-        return issued
-
-    def find_in_memory(connection: Connection, pipeline_id: Any, pipeline: str, token: TokenId) -> tokens.Found:
-        if token not in kept:
-            return find(connection, pipeline_id, pipeline, token)
-        sql = statement("check_token").text.replace("completion_token AS t", as_row)
-        row, keys = kept[token], {"connector_id": token.connector_id, "token_id": token.id, "pipeline_id": pipeline_id}
-        numbers = {"epoch": row.epoch_number, "binding": row.binding}
-        found = connection.execute(text(sql), keys | numbers).one()
-        return tokens.Found(tokens._record(found), found.now)
-
-    tokens.issue = issue_in_memory
-    tokens.find = find_in_memory
+    keeps_tokens_in_memory(pytest.MonkeyPatch())
 
 
 def stale_binding() -> None:

@@ -78,7 +78,7 @@ def _kept(column: str) -> Plant:
 
 
 _AHEAD = "version + CAST(:sampled_ahead AS int)"
-_REMEMBERED = "CASE WHEN :hinted > 0 THEN CAST(:hinted AS bigint) ELSE version END + CAST(:sampled_ahead AS int)"
+_REMEMBERED = "CASE WHEN hinted > 0 THEN hinted ELSE version END + CAST(:sampled_ahead AS int)"
 _OWN_EPOCH = "CASE WHEN e.ended_at IS NULL THEN c.completed_version ELSE e.completed_version END"
 _CLOSED = "(c.epoch_number > 0 AND r.label IS DISTINCT FROM c.epoch_label AND EXISTS ("
 _ENDS = "WHERE e.connector_id = r.connector_id AND e.number = r.number"
@@ -111,7 +111,7 @@ DEFECTS: dict[str, tuple[Plant, Faults]] = {
         in_sql(
             tokens,
             "issue_token",
-            ("WHERE epoch_number > 0 AND", "WHERE connector_id IS NOT NULL AND"),
+            ("WHEN c.epoch_number > 0 AND", "WHEN c.id IS NOT NULL AND"),
             ("epoch_number,\n           CASE", "greatest(epoch_number, 1),\n           CASE"),
         ),
         (Untied,),

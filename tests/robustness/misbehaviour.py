@@ -1,6 +1,6 @@
 """Defects planted in the code: what a well-meant change might make of it. See ``defects.py``."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import zip_longest
@@ -12,20 +12,20 @@ from sqlalchemy import Connection, Engine, event, select, text
 
 from app.domain import connector, frontier, token
 from app.domain.connector import Connector, Report, StreamPosition
+from app.domain.errors import TidemarkError
 from app.domain.frontier import Frontier
-from app.domain.names import Address
 from app.domain.position import MAX_OFFSET, Position
 from app.domain.token import TokenId, TokenStatus
 from app.services import check, issue, report
-from app.services.check import Checked
+from app.services.check import Asked, Checked
 from app.store import engine, models, reports, tokens
 from app.store.reports import Change
-from app.store.tokens import Found, Issued
+from app.store.tokens import Found, Issued, Wanted
 
 Patch = pytest.MonkeyPatch
 
 _TAKE = "DELETE FROM completion_token WHERE connector_id = :c AND id = :t RETURNING epoch_number, binding"
-_ROW = """(SELECT CAST(:connector_id AS uuid), CAST(:token_id AS uuid), {}, {})
+_ROW = """(SELECT CAST('{}' AS uuid), CAST('{}' AS uuid), {}, {})
           AS t (connector_id, id, epoch_number, binding)"""
 
 
@@ -36,17 +36,15 @@ def status_turns_synchronous(patch: Patch) -> None:
 
 def complete_is_remembered(patch: Patch) -> None:
     """A complete token stays complete, so it need not be asked for again, unless its connector is removed."""
-    honest, complete = check.check, dict[str, Checked]()
+    honest, complete = check._judged, dict[str, Checked]()
 
-    def checked(connection: Connection, tenant: UUID, pipeline: str, token: str, **arguments: Any) -> Checked:
-        if token not in complete:
-            found = honest(connection, tenant, pipeline, token, **arguments)
-            if found.status is not TokenStatus.COMPLETE:
-                return found
-            complete[token] = found
-        return complete[token]
+    def judged(asked: Asked, *known: Any) -> Checked | TidemarkError:
+        found = complete.get(asked.token) or honest(asked, *known)
+        if isinstance(found, Checked) and found.status is TokenStatus.COMPLETE:
+            complete[asked.token] = found
+        return found
 
-    patch.setattr(check, "check", checked)
+    patch.setattr(check, "_judged", judged)
 
 
 def tokens_expire_at_once(patch: Patch) -> None:
@@ -225,19 +223,22 @@ def keeps_tokens_in_memory(patch: Patch) -> None:
         memory.clear()
         start(issuer)
 
-    def issued(connection: Connection, address: Address, **arguments: Any) -> Issued:
-        made = issue_token(connection, address, **arguments)
-        memory[made.token] = connection.execute(text(_TAKE), {"c": made.token.connector_id, "t": made.token.id}).one()
+    def issued(connection: Connection, wanted: Sequence[Wanted]) -> list[Issued | TidemarkError]:
+        made = issue_token(connection, wanted)
+        for new in [each.token for each in made if isinstance(each, Issued)]:
+            memory[new] = connection.execute(text(_TAKE), {"c": new.connector_id, "t": new.id}).one()
         return made
 
-    def found(connection: Connection, pipeline_id: UUID, pipeline: str, token: TokenId) -> Found:
-        if token not in memory:
-            return find(connection, pipeline_id, pipeline, token)
-        row = _ROW.format(*memory[token])
-        remembered = text(engine.statement("check_token").text.replace("completion_token AS t", row))
+    def found(connection: Connection, asked: Sequence[tuple[UUID, TokenId | None]]) -> list[Found]:
+        return [remembered(connection, each) for each in asked]
+
+    def remembered(connection: Connection, asked: tuple[UUID, TokenId | None]) -> Found:
+        sql, token = engine.statement("check_token").text, asked[1]
+        if token in memory:
+            sql = sql.replace("completion_token AS t", _ROW.format(token.connector_id, token.id, *memory[token]))
         with pytest.MonkeyPatch.context() as remembering:
-            remembering.setattr(tokens, "statement", lambda name: remembered)
-            return find(connection, pipeline_id, pipeline, token)
+            remembering.setattr(tokens, "statement", lambda name: text(sql))
+            return find(connection, [asked])[0]
 
     patch.setattr(issue.Issuer, "__init__", started)
     patch.setattr(tokens, "issue", issued)

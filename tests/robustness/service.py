@@ -11,9 +11,12 @@ from app.domain.errors import TidemarkError, UnknownInputEndpoint, UnknownPipeli
 from app.domain.names import Address
 from app.domain.token import TokenStatus
 from app.services import check, issue, report
+from app.services.check import Asked
+from app.services.issue import IssueRequest
 from app.services.report import Addressed, Outcome
 from app.store import engine, keys, status
-from tests.services.reporting import KEEP_EVERY
+from app.store.status import StatsQuery
+from tests.services.reporting import KEEP_EVERY, only
 
 PIPELINE = "demo"
 RETENTION = timedelta(days=30)
@@ -51,7 +54,7 @@ class Service:
         pauses = _Pauses(loaded, written)
 
         def work(connection: Connection) -> list[Outcome]:
-            outcomes = report.record(pauses.after_load(connection), self.tenant, PIPELINE, items, keep_every=KEEP_EVERY)
+            outcomes = report.record(pauses.after_load(connection), items, keep_every=KEEP_EVERY)
             pauses.before_commit()
             return outcomes
 
@@ -63,23 +66,20 @@ class Service:
 
     def version(self, address: Address) -> int:
         """The version that a reporter learns by reading; 0 for a connector that nobody can see."""
-        try:
-            return int(engine.run(self._engine, lambda c: status.read_connector(c, address)).version)
-        except (UnknownPipelineName, UnknownInputEndpoint):
+        (row,) = engine.run(self._engine, lambda c: status.read_stats(c, [StatsQuery(address)]))
+        if isinstance(row, UnknownPipelineName | UnknownInputEndpoint):
             return 0
+        return int(only([row]).version)
 
     def issue(self, address: Address) -> str:
-        return str(engine.run(self._engine, lambda c: self._issuer.issue(c, address, issued_by="model")))
+        request = IssueRequest(address, "model")
+        return str(only(engine.run(self._engine, lambda c: self._issuer.issue(c, [request]))))
 
     def check(self, tokens: Sequence[str]) -> list[TokenStatus | TidemarkError]:
-        """Checks each token for itself, all on one connection."""
-        return engine.run(self._engine, lambda c: [self._check(c, token) for token in tokens])
-
-    def _check(self, connection: Connection, token: str) -> TokenStatus | TidemarkError:
-        try:
-            return check.check(connection, self.tenant, PIPELINE, token, retention=RETENTION).status
-        except TidemarkError as error:
-            return error
+        """Checks them all in one batch."""
+        asked = [Asked(self.tenant, PIPELINE, token) for token in tokens]
+        found = engine.run(self._engine, lambda c: check.check(c, asked, retention=RETENTION))
+        return [each if isinstance(each, TidemarkError) else each.status for each in found]
 
 
 class _Pauses:

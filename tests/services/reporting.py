@@ -1,25 +1,49 @@
 """Reports, for tests that need a connector in some state."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from app.domain.connector import Report, StreamPosition
+from app.domain.errors import TidemarkError
 from app.domain.names import Address
 from app.domain.position import Position
+from app.domain.token import TokenId
+from app.services.check import Asked, Checked, check
+from app.services.issue import Issuer, IssueRequest
 from app.services.report import Addressed, Recorded, record
-from app.store.engine import transact
+from app.store.engine import run, transact
+
+T = TypeVar("T")
 
 KEEP_EVERY = timedelta(seconds=10)
+RETENTION = timedelta(days=30)
 
 
 def send(engine: sa.Engine, address: Address, report: Report, keep_every: timedelta = KEEP_EVERY) -> Any:
     """Records one report and answers its outcome."""
-    (outcome,) = transact(
-        engine,
-        lambda c: record(c, address.tenant, address.pipeline, [Addressed(address, report)], keep_every=keep_every),
-    )
+    (outcome,) = transact(engine, lambda c: record(c, [Addressed(address, report)], keep_every=keep_every))
+    return outcome
+
+
+def issue(engine: sa.Engine, address: Address, by: str = "test") -> TokenId:
+    """Issues one token, or raises why not."""
+    return only(run(engine, lambda c: Issuer().issue(c, [IssueRequest(address, by)])))
+
+
+def check_token(engine: sa.Engine, address: Address, token: object, retention: timedelta = RETENTION) -> Checked:
+    """Checks one token, or raises what stands against it."""
+    asked = [Asked(address.tenant, address.pipeline, str(token))]
+    return only(run(engine, lambda c: check(c, asked, retention=retention)))
+
+
+def only(outcomes: Sequence[T | TidemarkError]) -> T:
+    """The only outcome, raised if it is an error."""
+    (outcome,) = outcomes
+    if isinstance(outcome, TidemarkError):
+        raise outcome
     return outcome
 
 

@@ -18,13 +18,12 @@ from app.domain.names import Address
 from app.domain.position import Position
 from app.domain.status import Health, Metrics, Recording, Status
 from app.domain.token import TokenStatus
-from app.services.check import Checked, check
-from app.services.issue import Issuer
+from app.services.check import Checked
 from app.services.report import Addressed, Recorded, record, remove_connector
 from app.store import models, reports
 from app.store.engine import make_engine, run, transact
 from app.store.keys import add_tenant
-from tests.services.reporting import KEEP_EVERY, report, send
+from tests.services.reporting import KEEP_EVERY, check_token, issue, report, send
 
 
 @pytest.fixture
@@ -130,7 +129,7 @@ def test_a_report_changes_the_hot_row_in_place(clone: str) -> None:
 def test_a_batch_answers_in_its_order_and_each_for_itself(engine: sa.Engine, address: Address) -> None:
     others = [Address(address.tenant, "demo", "orders", f"c{n}") for n in range(50)]
     items = [Addressed(other, Report(if_match=0 if n % 2 else 7)) for n, other in enumerate(others)]
-    outcomes = transact(engine, lambda c: record(c, address.tenant, "demo", items, keep_every=KEEP_EVERY))
+    outcomes = transact(engine, lambda c: record(c, items, keep_every=KEEP_EVERY))
     for n, outcome in enumerate(outcomes):
         if n % 2:
             assert outcome == Recorded(1, created=True)
@@ -142,7 +141,7 @@ def test_a_batch_answers_in_its_order_and_each_for_itself(engine: sa.Engine, add
 def test_a_refused_report_leaves_no_pipeline_behind(engine: sa.Engine, address: Address) -> None:
     assert isinstance(send(engine, address, Report(if_match=3)), PreconditionFailed)
     with pytest.raises(UnknownPipelineName):
-        run(engine, lambda c: Issuer().issue(c, address, issued_by="x"))
+        issue(engine, address)
 
 
 @pytest.mark.parametrize("recording", Recording)
@@ -195,7 +194,7 @@ def test_a_report_computed_before_a_removal_does_not_undo_it(engine: sa.Engine, 
 
 def record_until_write(connection: sa.Connection, address: Address) -> Any:
     """Reads and computes a report; answers the function that writes it."""
-    (loaded,) = reports.load(connection, address.pipeline_id, [(address.id, None)])
+    (loaded,) = reports.load(connection, [(address, None)])
     position = StreamPosition(epoch=None, received=Position.parse(2), completed=Position.parse(2))
     accepted = accept(
         loaded.connector,
@@ -215,10 +214,10 @@ def test_a_migration_that_adds_a_column_fails_nobody(clone: str, clone_engine: s
     engine = make_engine(clone, pool_size=1)
     for version in range(10):
         report(engine, address, version, received=1, completed=1)
-        run(engine, lambda c: reports.load(c, address.pipeline_id, [(address.id, None)]))
+        run(engine, lambda c: reports.load(c, [(address, None)]))
     with clone_engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE connector ADD COLUMN later int"))
-    run(engine, lambda c: reports.load(c, address.pipeline_id, [(address.id, None)]))
+    run(engine, lambda c: reports.load(c, [(address, None)]))
     assert report(engine, address, 10, received=1, completed=1) == 11
     engine.dispose()
 
@@ -227,18 +226,16 @@ def test_a_synchronous_connectors_token_waits_for_its_newest_position(engine: sa
     """And not for a later report of status only, which an idle engine may never follow up."""
     report(engine, address, None, received=5, completed=5, recording=Recording.SYNCHRONOUS)
     send(engine, address, Report(recording=Recording.SYNCHRONOUS, status=Status(paused=True)))
-    token = run(engine, lambda c: Issuer().issue(c, address, issued_by="x"))
-    checked = run(engine, lambda c: check(c, address.tenant, "demo", str(token), retention=timedelta(days=30)))
-    assert checked == Checked(TokenStatus.COMPLETE, 1)
+    token = issue(engine, address)
+    assert check_token(engine, address, token) == Checked(TokenStatus.COMPLETE, 1)
 
 
 def test_turning_synchronous_takes_a_position(engine: sa.Engine, address: Address) -> None:
     """The one recorded before was sampled: the engine may have taken more by the time it says so."""
     report(engine, address, 0, received=100, completed=100)
     send(engine, address, Report(recording=Recording.SYNCHRONOUS))
-    token = run(engine, lambda c: Issuer().issue(c, address, issued_by="x"))
-    checked = run(engine, lambda c: check(c, address.tenant, "demo", str(token), retention=timedelta(days=30)))
-    assert checked == Checked(TokenStatus.IN_PROGRESS, 4)
+    token = issue(engine, address)
+    assert check_token(engine, address, token) == Checked(TokenStatus.IN_PROGRESS, 4)
 
 
 def test_only_a_condition_brings_a_removed_connector_back(engine: sa.Engine, address: Address) -> None:

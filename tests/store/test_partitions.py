@@ -1,18 +1,15 @@
 import threading
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
 
 from app.domain.names import Address, tenant_id
-from app.services.check import check
-from app.services.issue import Issuer
 from app.store import models
-from app.store.engine import make_engine, run
+from app.store.engine import make_engine
 from app.store.partitions import DAYS_AHEAD, ensure_partitions, keep_partitions
-from tests.services.reporting import report
+from tests.services.reporting import check_token, issue, report
 
 ADDRESS = Address(tenant_id("default"), "demo", "orders", "billing")
 
@@ -44,7 +41,7 @@ def test_today_and_the_days_ahead_are_there_and_a_second_run_changes_nothing(
 def test_a_token_lands_in_the_partition_of_its_day(clone: str, clone_engine: sa.Engine) -> None:
     ensure_partitions(clone)
     report(clone_engine, ADDRESS, 0, received=1, completed=0)
-    token = run(clone_engine, lambda c: Issuer().issue(c, ADDRESS, issued_by="test"))
+    token = issue(clone_engine, ADDRESS)
     day = datetime.fromtimestamp(token.issued_at_ms / 1000, UTC)
     assert token.id.version == 7
     assert abs(datetime.now(UTC) - day) < timedelta(minutes=1)
@@ -56,7 +53,7 @@ def test_without_a_partition_the_default_takes_the_row_until_the_next_run_moves_
     clone: str, clone_engine: sa.Engine
 ) -> None:
     report(clone_engine, ADDRESS, 0, received=1, completed=0)
-    token = run(clone_engine, lambda c: Issuer().issue(c, ADDRESS, issued_by="test"))
+    token = issue(clone_engine, ADDRESS)
     assert rows(clone_engine, "completion_token_default") == rows(clone_engine, "observation_default") == 1
     ensure_partitions(clone)
     assert rows(clone_engine, "completion_token_default") == rows(clone_engine, "observation_default") == 0
@@ -100,11 +97,9 @@ def test_nobody_notices_that_rows_are_moved(clone: str) -> None:
     done, failures = threading.Event(), []
 
     def use() -> None:
-        issuer, retention = Issuer(), timedelta(days=30)
         while not done.is_set():
             try:
-                token = str(run(engine, lambda c: issuer.issue(c, ADDRESS, issued_by="x")))
-                run(engine, partial(check, tenant=ADDRESS.tenant, pipeline="demo", token=token, retention=retention))
+                check_token(engine, ADDRESS, issue(engine, ADDRESS))
             except Exception as failure:
                 failures.append(failure)
 

@@ -7,8 +7,9 @@ INSERT INTO connector (
            processing_latency_p99_micros, fatal_error, health_status, health_description, paused, barrier,
            completed_frontier
        )
-SELECT :tenant_id, :pipeline_id, r.*
+SELECT r.*
   FROM json_to_recordset(CAST(:rows AS json)) AS r (
+           tenant_id uuid, pipeline_id uuid,
            id uuid, table_name text, connector_name text, version bigint, recorded_at timestamptz,
            observed_at timestamptz, recording text, interval_seconds float8, last_epoch bigint, epoch_number bigint,
            epoch_label text, position_version bigint, received jsonb, completed jsonb, completed_version bigint, frontier jsonb,

@@ -1,5 +1,5 @@
--- What a batch of reports to one pipeline starts from, in the order of the batch. closed: whether the report names
--- the label of an epoch that was closed since the connector was first seen or last removed.
+-- What a batch of reports starts from, in the order of the batch. closed: whether the report names the
+-- label of an epoch that was closed since the connector was first seen or last removed.
 -- Every column is named: with c.* a prepared statement would fail as soon as a migration adds a column.
 SELECT clock_timestamp() AS now, p.id IS NOT NULL AS pipeline_known,
        c.version, c.removed_at, c.recorded_at, c.observed_at, c.recording, c.interval_seconds, c.last_epoch, c.epoch_number,
@@ -12,7 +12,8 @@ SELECT clock_timestamp() AS now, p.id IS NOT NULL AS pipeline_known,
              WHERE e.connector_id = c.id AND e.ended_at IS NOT NULL AND e.label IS NOT DISTINCT FROM r.label
                AND e.number > (SELECT coalesce(max(number), 0) FROM connector_epoch AS x
                                 WHERE x.connector_id = c.id AND x.removed))) AS closed
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:labels AS text[])) WITH ORDINALITY AS r (id, label, place)
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:pipelines AS uuid[]), CAST(:labels AS text[])) WITH ORDINALITY
+       AS r (id, pipeline_id, label, place)
   LEFT JOIN connector AS c ON c.id = r.id
-  LEFT JOIN pipeline AS p ON p.id = :pipeline_id
+  LEFT JOIN pipeline AS p ON p.id = r.pipeline_id
  ORDER BY r.place

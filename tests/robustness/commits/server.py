@@ -42,7 +42,7 @@ class LossyServer:
 
     def rows(self, address: Address) -> tuple[Connector, dict[str, list[Any]]]:
         with self.engine.connect() as connection:
-            (loaded,) = load(connection, address.pipeline_id, [(address.id, None)])
+            (loaded,) = load(connection, [(address, None)])
             return loaded.connector, {
                 name: [tuple(row) for row in connection.execute(sa.text(sql), {"id": address.id})]
                 for name, sql in _ROWS.items()

@@ -13,7 +13,7 @@ from app.services.report import Addressed, Recorded, record
 from app.store.engine import transact
 from tests.robustness.schedules.pairs import Pair
 from tests.robustness.schedules.promises import NotSerial
-from tests.robustness.schedules.scene import TENANT, Scene
+from tests.robustness.schedules.scene import Scene
 from tests.robustness.schedules.stepping import Played, Stage, schedules
 from tests.robustness.schedules.works import measured
 
@@ -66,7 +66,7 @@ class Explorer:
         places = [(scene.number, known) for scene in scenes for known in (pair.known or "z")]
         for start in range(0, len(places), 100):
             items = [Addressed(scenes[number].address(known), report) for number, known in places[start : start + 100]]
-            work = partial(record, tenant=TENANT, pipeline=scenes[0].pipeline, items=items, keep_every=timedelta(0))
+            work = partial(record, items=items, keep_every=timedelta(0))
             assert all(isinstance(outcome, Recorded) for outcome in transact(self.engine, work))
         return scenes
 

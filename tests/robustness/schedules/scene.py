@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from app.domain.errors import TidemarkError
 from app.domain.names import Address, tenant_id
 from app.domain.token import TokenId
-from app.services.check import check
 from app.store.engine import run
+from tests.services.reporting import check_token
 
 TENANT = tenant_id("default")
 RETENTION = timedelta(days=30)
@@ -49,7 +49,7 @@ class Scene:
         return Address(TENANT, self.pipeline, "orders", f"s{self.number}.{name}")
 
     def check(self, retention: timedelta = RETENTION) -> Any:
-        return run(self.engine, lambda c: check(c, TENANT, self.pipeline, str(self.token), retention=retention))
+        return check_token(self.engine, self.address(), self.token, retention)
 
     def status(self) -> str:
         """Of the token: its status, or the code of what it is answered with."""

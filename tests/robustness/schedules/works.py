@@ -11,11 +11,11 @@ from app.domain.connector import Report, StreamPosition
 from app.domain.position import Position
 from app.domain.status import ConnectorError, ErrorKind, Metrics, Recording, Status
 from app.domain.token import TokenId
-from app.services.issue import Issuer
 from app.services.report import Addressed, record, remove_connector
 from app.store import partitions, status
-from app.store.engine import run, transact
+from app.store.engine import transact
 from tests.robustness.schedules.scene import RETENTION, TENANT, Scene
+from tests.services.reporting import issue
 from tests.store.test_partitions import put_back
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,7 +46,7 @@ def reporting(names: str, report: Report) -> Work:
 
     def work(scene: Scene) -> Any:
         items = [Addressed(scene.address(name), report) for name in names]
-        return transact(scene.engine, lambda c: record(c, TENANT, scene.pipeline, items, keep_every=timedelta(0)))
+        return transact(scene.engine, lambda c: record(c, items, keep_every=timedelta(0)))
 
     return work
 
@@ -56,7 +56,7 @@ def removing(scene: Scene) -> None:
 
 
 def issuing(scene: Scene) -> TokenId:
-    scene.token = run(scene.engine, lambda c: Issuer().issue(c, scene.address(), issued_by="test"))
+    scene.token = issue(scene.engine, scene.address())
     return scene.token
 
 

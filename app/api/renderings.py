@@ -1,0 +1,107 @@
+"""Stats as bytes, remembered by version: what is read often is made once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from werkzeug.http import http_date, quote_etag
+
+from app.api.stats_json import connector_stats, dump, reported_health, stale_health
+from app.domain.status import stale_for
+from app.store.engine import AnyRow
+
+MAX_BYTES = 32 * 1024 * 1024  # of all remembered bodies of a process
+
+
+Headers = tuple[tuple[str, str], ...]
+
+_NOT_CACHED: Headers = (("Content-Type", "application/json"), ("Cache-Control", "private, no-cache"))
+_CACHED: Headers = (
+    # To nginx, where it stands before us: it may answer with this for a second, and for one more to the others while
+    # one request fetches the next; and never because of an error. It reads these lines in their order, and (1.22) after
+    # X-Accel-Expires no Cache-Control, so that clients' own comes last.
+    ("Cache-Control", "stale-while-revalidate=1, stale-if-error=0"),
+    ("X-Accel-Expires", "1"),
+    *_NOT_CACHED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """One version of a connector's stats. Only its health changes without a new one, when the next report is late."""
+
+    version: int
+    validators: Headers  # by which a client asks whether there is a newer one
+    before_health: bytes
+    health: bytes
+    after_health: bytes
+    recorded_at: datetime
+    interval_seconds: float | None
+
+    @classmethod
+    def of(cls, row: AnyRow) -> "Rendering":
+        """The stats in a row of ``sql/read_stats.sql``."""
+        stats = connector_stats(row)
+        names = list(stats)
+        at = names.index("health")
+        return cls(
+            version=row.version,
+            validators=(("ETag", quote_etag(str(row.version))), ("Last-Modified", http_date(row.recorded_at))),
+            before_health=_json({name: stats[name] for name in names[:at]})[:-1] + b',"health":',
+            health=_json(reported_health(row)),
+            after_health=b"," + dump({name: stats[name] for name in names[at + 1 :]})[1:],
+            recorded_at=row.recorded_at,
+            interval_seconds=row.interval_seconds,
+        )
+
+    def stale_for(self, now: datetime) -> float | None:
+        """As `app.domain.status.stale_for`."""
+        return stale_for(self.recorded_at, self.interval_seconds, now)
+
+    def headers(self, stale_for: float | None) -> Headers:
+        """An answer's. A stale report's stats change while its version stays, so that no cache may go by that."""
+        return (*self.validators, *(_CACHED if stale_for is None else _NOT_CACHED))
+
+    def body(self, stale_for: float | None) -> bytes:
+        """The stats as JSON; of a report that is stale by so many seconds, it says so."""
+        health = self.health if stale_for is None else _json(stale_health(stale_for))
+        return self.before_health + health + self.after_health
+
+    def __len__(self) -> int:
+        return len(self.before_health) + len(self.health) + len(self.after_health)
+
+
+class Renderings:
+    """The newest rendering of each connector, as many as fit into ``max_bytes``; the one made first is forgotten first.
+
+    A rendering says what its version says, for ever; whether that is still the current one, the database is asked
+    each time. For any number of threads: no operation relies on another.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._known: dict[UUID, Rendering] = {}
+        self._bytes = 0
+
+    def get(self, connector: UUID) -> Rendering | None:
+        """The one remembered, which may be out of date."""
+        return self._known.get(connector)
+
+    def keep(self, row: AnyRow) -> Rendering:
+        """A new one, remembered from now on."""
+        rendering = Rendering.of(row)
+        self._forget(row.id)
+        self._known[row.id] = rendering
+        self._bytes += len(rendering)
+        while self._bytes > self._max_bytes and self._known:
+            self._forget(next(iter(self._known)))
+        return rendering
+
+    def _forget(self, connector: UUID) -> None:
+        if old := self._known.pop(connector, None):
+            self._bytes -= len(old)
+
+
+def _json(value: Any) -> bytes:
+    return dump(value)[:-1]

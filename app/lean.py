@@ -1,0 +1,80 @@
+"""Flask, quicker at what a service does thousands of times a second, and without what none of its views needs."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Flask, Request, Response
+from werkzeug.routing import MapAdapter, Rule
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_MOST_ROUTES = 10_000  # remembered paths
+_LONGEST_PATH = 512
+
+Match = tuple[Rule, Mapping[str, Any]]
+
+
+class LeanResponse(Response):
+    """Flask's response. One that is bytes with a length goes out as it is: there is nothing to be computed of it."""
+
+    def get_wsgi_response(self, environ: "WSGIEnvironment") -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        """As werkzeug's."""
+        body = self.response
+        if self.status_code != 200 or type(body) is not list or "Content-Length" not in self.headers or self._on_close:
+            return super().get_wsgi_response(environ)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body, self.status, self.headers.to_wsgi_list()
+
+
+class LeanFlask(Flask):
+    """Flask, but no view is a coroutine function, and a path that has been routed once is remembered.
+
+    Clients poll the same few paths all the time; and the rules are all there before the first request.
+    """
+
+    response_class = LeanResponse
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._matches: dict[tuple[str, str], Match] = {}
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself; looking at it costs ten calls a request."""
+        return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """As Flask's, as far as the context of a request makes use of it."""
+        if request is None:
+            return super().create_url_adapter(None)
+        return cast("MapAdapter", _Remembering(request, self))
+
+    def adapter(self, request: Request) -> MapAdapter:
+        """Flask's own."""
+        return cast("MapAdapter", super().create_url_adapter(request))
+
+    def match(self, request: Request) -> Match:
+        """The rule for the request and its arguments; raises werkzeug's HTTPException for none."""
+        key = request.method, request.path
+        rule, arguments = self._matches.get(key) or self._route(key, request)
+        return rule, dict(arguments)
+
+    def _route(self, key: tuple[str, str], request: Request) -> Match:
+        match: Match = self.adapter(request).match(return_rule=True)
+        if len(self._matches) >= _MOST_ROUTES:
+            self._matches.clear()
+        if len(request.path) <= _LONGEST_PATH:
+            self._matches[key] = match
+        return match
+
+
+class _Remembering:
+    """Stands for a request's URL adapter, which is only made where its path is new, or for what nobody does often."""
+
+    def __init__(self, request: Request, app: LeanFlask) -> None:
+        self._request, self._app = request, app
+
+    def match(self, *, return_rule: bool) -> Match:
+        return self._app.match(self._request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._app.adapter(self._request), name)

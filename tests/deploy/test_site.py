@@ -1,0 +1,231 @@
+"""The real server behind nginx, on a Unix socket and with API keys, as in production."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+import requests
+import sqlalchemy as sa
+
+from app.domain.roles import Role
+from app.services.authenticate import create_key
+from app.store.keys import add_tenant
+from tests.deploy.front import Front
+from tests.nginx import needed, nginx
+from tests.serving import CONNECTOR, Server, until
+
+STATS = f"{CONNECTOR}/stats"
+REVOKED_SECONDS = 5  # docs/deploying.md
+GRACE_SECONDS = 3  # for a busy machine
+STALE_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site(Front):
+    """nginx, the server behind it, and one who makes keys."""
+
+    server: Server
+    engine: sa.Engine
+
+    def key(self, tenant: str, name: str = "", role: Role = Role.ADMIN) -> str:
+        with self.engine.begin() as connection:
+            owner = add_tenant(connection, tenant)
+            return str(create_key(connection, owner, name or uuid4().hex, role, by=Role.ADMIN)[1])
+
+    def report(self, key: str, version: int, received: int, completed: int, path: str = STATS) -> requests.Response:
+        position = {"received": received, "completed": completed}
+        headers = {"If-Match": f'"{version}"', "Authorization": f"Bearer {key}"}
+        return requests.put(self.base + path, json={"position": position}, headers=headers, timeout=10)
+
+    def complete_token(self, key: str) -> str:
+        """A token of a connector made for it, and its reports to the point where it is complete."""
+        assert self.report(key, 0, 10, 10).status_code == 201
+        token = str(self.get(f"{CONNECTOR}/completion_token", key).json()["token"])
+        assert [self.report(key, version, 10, 10).status_code for version in (1, 2)] == [204, 204]
+        return status(token)
+
+
+@contextmanager
+def running(database: str, engine: sa.Engine, directory: Path, **environment: str) -> Iterator[Site]:
+    """The site. Its server is asked through nginx whether it is ready: it has no port of its own."""
+    socket = directory / "gunicorn.sock"
+    with nginx(directory, socket) as base:
+        server = Server(
+            {
+                "DATABASE_URL": database,
+                "ALLOW_UNSAFE_DATABASE": "1",
+                "AUTH_PROVIDER": "api-key",
+                "SOCKET": str(socket),
+                "PORT": str(urlsplit(base).port),
+                **environment,
+            }
+        )
+        try:
+            yield Site(base=base, directory=directory, server=server, engine=engine)
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def site(database_url: str, engine: sa.Engine) -> Iterator[Site]:
+    needed()
+    # So few connections that slow clients would soon have them all, if nginx passed them on.
+    few = {"WORKER_CONNECTIONS": "20"}
+    with TemporaryDirectory(prefix="tidemark-") as made, running(database_url, engine, Path(made), **few) as site:
+        yield site
+
+
+@pytest.fixture
+def tenant() -> str:
+    return uuid4().hex
+
+
+@pytest.fixture
+def key(site: Site, tenant: str) -> str:
+    return site.key(tenant)
+
+
+def status(token: str) -> str:
+    return f"/v0/pipelines/demo/completion_status?token={token}"
+
+
+def test_stats_are_kept_for_a_moment_and_reports_and_conditions_get_through(site: Site, key: str) -> None:
+    assert site.report(key, 0, 10, 5).status_code == 201
+    first, again = site.get(STATS, key), site.get(STATS, key)
+    assert [site.cache(answer) for answer in (first, again)] == ["MISS", "HIT"]
+    assert site.report(key, 0, 11, 5).status_code == 412
+    assert site.report(key, 1, 11, 5).status_code == 204
+    until(lambda: site.get(STATS, key).headers["ETag"] == '"2"', STALE_SECONDS + GRACE_SECONDS)
+    head, get = site.request("HEAD", STATS, key), site.get(STATS, key)
+    assert head.content == b""
+    for name in ("ETag", "Last-Modified", "Content-Type", "Content-Length", "Cache-Control"):
+        assert head.headers[name] == get.headers[name]
+    unchanged = site.get(STATS, key, If_None_Match='"2"')
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    for answer in (first, again, head, get, unchanged):
+        assert not [name for name in answer.headers if name.lower().startswith("x-accel")]
+
+
+def test_each_tenant_and_each_key_gets_its_own(site: Site, tenant: str, key: str) -> None:
+    """The same URLs, one right after the other."""
+    other, nobody, reader = site.key(uuid4().hex), "tmk_0000", site.key(tenant, role=Role.READ)
+    complete = site.complete_token(key)
+    site.report(other, 0, 77, 7)
+    received = {}
+    for name, caller in {"own": key, "other": other, "reader": reader}.items():
+        received[name] = [site.get(STATS, caller).json()["recorded"]["received"] for _ in range(2)]
+    assert received == {"own": [10, 10], "other": [77, 77], "reader": [10, 10]}
+    assert [site.get(complete, caller).status_code for caller in (key, reader, other, nobody)] == [200, 200, 404, 401]
+    assert [site.get(STATS, nobody).status_code for _ in range(2)] == [401, 401]
+    without = requests.get(site.base + STATS, timeout=10)
+    assert (without.status_code, without.json()["error_code"]) == (401, "AuthenticationFailed")
+
+
+def test_a_complete_status_is_kept_and_one_in_progress_never(site: Site, key: str) -> None:
+    site.report(key, 0, 10, 5)
+    path = status(site.get(f"{CONNECTOR}/completion_token", key).json()["token"])
+    checked = [site.get(path, key) for _ in range(3)]
+    assert [(answer.status_code, site.cache(answer)) for answer in checked] == [(202, "MISS")] * 3
+    assert [site.report(key, version, 10, 10).status_code for version in (1, 2)] == [204, 204]
+    checked = [site.get(path, key) for _ in range(3)]
+    assert [answer.json()["status"] for answer in checked] == ["complete"] * 3, "with no delay"
+    assert [site.cache(answer) for answer in checked] == ["MISS", "HIT", "HIT"]
+    head = site.request("HEAD", path, key)
+    assert (head.status_code, head.content, head.headers["Content-Length"]) == (
+        200,
+        b"",
+        checked[0].headers["Content-Length"],
+    )
+
+
+def test_what_is_refused_is_asked_again(site: Site, tenant: str, key: str) -> None:
+    reader = site.key(tenant, role=Role.READ)
+    issue = f"{CONNECTOR}/completion_token"
+    assert [site.get(STATS, key).status_code for _ in range(2)] == [404, 404]
+    site.report(key, 0, 1, 1)
+    assert site.get(STATS, key).status_code == 200, "the 404 is not remembered"
+    assert [site.get(issue, reader).status_code for _ in range(2)] == [403, 403]
+    assert site.get(issue, key).json()["token"] != site.get(issue, key).json()["token"]
+    assert site.request("HEAD", issue, key).status_code == 405
+    stopped = requests.put(
+        f"{site.base}/v0/pipelines/demo",
+        json={"deployment_status": "Stopped"},
+        headers={"Authorization": f"Bearer {key}"},
+        timeout=10,
+    )
+    assert stopped.ok, stopped.text
+    until(lambda: site.get(STATS, key).status_code == 503, STALE_SECONDS + GRACE_SECONDS)
+    answers = [site.get(STATS, key) for _ in range(2)]
+    assert [(answer.status_code, answer.headers["Retry-After"]) for answer in answers] == [(503, "5")] * 2
+    assert {site.cache(answer) for answer in answers} <= {"MISS", "EXPIRED"}
+
+
+def test_a_revoked_key_stops_within_the_time_that_is_documented(site: Site, tenant: str, key: str) -> None:
+    """While it is used without a pause, so that what is kept of it is as fresh as can be."""
+    revoked = site.key(tenant, "revoked")
+    complete = site.complete_token(key)
+    with ThreadPoolExecutor(2) as clients:
+        over = time.monotonic() + 2 + REVOKED_SECONDS + GRACE_SECONDS
+        using = [clients.submit(use, site, revoked, over) for _ in range(2)]
+        assert site.get(complete, revoked).status_code == 200
+        time.sleep(2)
+        assert site.request("DELETE", "/v0/api_keys/revoked", key).ok
+        at = time.monotonic()
+        answered = [call for each in using for call in each.result()]
+    allowed = [began - at for began, status in answered if status == 200]
+    assert {status for _, status in answered} == {200, 401}
+    assert max(allowed) < REVOKED_SECONDS + GRACE_SECONDS / 2
+    assert site.get(status("ct1_none"), revoked).status_code == 401
+    assert site.get(complete, revoked).status_code == 200, "what it had been told, it may read again for a minute"
+    assert site.get(f"{complete}&", revoked).status_code == 401
+
+
+def use(site: Site, key: str, over: float) -> list[tuple[float, int]]:
+    """When each request began, and how it was answered."""
+    calls = []
+    while (began := time.monotonic()) < over:
+        calls.append((began, site.get(STATS, key).status_code))
+        time.sleep(0.02)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("segment", "name"), [("%22a%2Fb%2F%2Fc//d%22", "a/b//c//d"), ("%22A%2fb.c%20%2B%3F%22", "A/b.c +?"), ("T1", "t1")]
+)
+def test_a_tables_name_reaches_the_server_as_it_was_written(site: Site, key: str, segment: str, name: str) -> None:
+    path = STATS.replace("orders", segment)
+    assert site.report(key, 0, 1, 1, path).status_code == 201
+    answers = [site.get(path, key) for _ in range(2)]
+    assert [answer.json()["endpoint_name"] for answer in answers] == [f"{name}.billing"] * 2
+    assert site.cache(answers[1]) == "HIT"
+
+
+def test_slow_clients_do_not_hurt_fast_ones(site: Site, key: str) -> None:
+    """Three hundred that send slowly, where the server has forty connections."""
+    site.report(key, 0, 1, 1)
+    head = f"PUT {STATS} HTTP/1.1\r\nHost: tidemark\r\nAuthorization: Bearer {key}\r\n".encode()
+    body = head + b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    with site.many(150, head), site.many(150, body):
+        started = time.monotonic()
+        paths = [STATS, "/v0/config", f"{CONNECTOR}/completion_token", "/v0/pipelines/demo/stats"] * 25
+        with ThreadPoolExecutor(4) as clients:
+            answers = list(clients.map(lambda path: site.get(path, key), paths))
+        assert time.monotonic() - started < 20
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_no_log_holds_a_key_or_a_token(site: Site, key: str) -> None:
+    complete = site.complete_token(key)
+    answer = site.get(complete, key)
+    assert site.logged(answer)["path"] == "/v0/pipelines/demo/completion_status"
+    for name in ("access.log", "error.log", "printed"):
+        written = (site.directory / name).read_text()
+        assert key not in written
+        assert complete.rpartition("ct1_")[2] not in written
