@@ -9,7 +9,7 @@ from werkzeug.routing import MapAdapter, Rule
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_MOST_ROUTES = 10_000  # remembered paths
+_MOST_ROUTES = 20_000  # remembered paths
 _LONGEST_PATH = 512
 
 Match = tuple[Rule, Mapping[str, Any]]

@@ -38,6 +38,14 @@ class Worker(GeventWorker):
         """Entered while a connection waits for its next request."""
         return _Idle(self.cfg.keepalive, self._idle)
 
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        """As gunicorn's, but what it sends in two pieces, the head and the body, leaves in one."""
+        whole = _Whole(sock)
+        try:
+            return super().handle_request(listener_name, req, whole, addr)
+        finally:
+            whole.flush()
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answers what never reaches the application: a request that is none, or is too large."""
         status, code = next((s, c) for kind, s, c in _REFUSALS if isinstance(exc, kind) or kind is Exception)
@@ -55,6 +63,32 @@ class Worker(GeventWorker):
         gevent.sleep(_GRACE_SECONDS)
         for idle in list(self._idle):
             get_hub().loop.run_callback(idle.end)
+
+
+class _Whole:
+    """A connection that keeps the first thing that it is to send, the head of an answer, until there is a second."""
+
+    __slots__ = ("_head", "_socket")
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self._head: bytes | None = b""  # None: it is gone
+
+    def sendall(self, data: bytes) -> None:
+        if self._head == b"":
+            self._head = data
+        else:
+            self._socket.sendall(self._head + data if self._head else data)
+            self._head = None
+
+    def flush(self) -> None:
+        """Sends an answer that has no body; not where gunicorn has closed the connection on an error."""
+        if self._head and self._socket.fileno() >= 0:
+            self._socket.sendall(self._head)
+        self._head = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
 
 
 class _Idle(gevent.Timeout):  # type: ignore[misc]  # untyped

@@ -25,6 +25,7 @@ bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config
 if _config.socket is not None:
     bind = f"unix:{_config.socket}"
     umask = 0o007  # of what is made here, the socket: for its owner and its group, which the proxy belongs to
+    forwarded_allow_ips = "*"  # nobody else gets here
 workers = _config.workers
 worker_class = "app.worker.Worker"
 worker_connections = _config.worker_connections

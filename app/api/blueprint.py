@@ -46,7 +46,8 @@ class Blueprint(flask_smorest.Blueprint):
         dumping = super().response(*arguments, **options)
 
         def decorate(view: F) -> F:
-            complete = inspect.signature(view).return_annotation is Response
+            returned = inspect.signature(view).return_annotation
+            complete = isinstance(returned, type) and issubclass(returned, Response)
             return _saying(dumping)(view) if complete else cast("F", dumping(view))
 
         return decorate

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from flask import Response, request
+from flask import request
 from werkzeug.exceptions import MethodNotAllowed
 
 from app.api import examples, runtime
@@ -27,6 +27,7 @@ from app.domain.errors import (
 )
 from app.domain.names import Address
 from app.domain.roles import Role
+from app.lean import LeanResponse as Response
 from app.services.issue import IssueRequest
 from app.services.report import Addressed, remove_connector
 from app.store.engine import transact

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from werkzeug.http import http_date, quote_etag
@@ -42,15 +41,16 @@ class Rendering:
     @classmethod
     def of(cls, row: AnyRow) -> "Rendering":
         """The stats in a row of ``sql/read_stats.sql``."""
-        stats = connector_stats(row)
-        names = list(stats)
-        at = names.index("health")
+        stats = dump(connector_stats(row) | {"health": reported_health(row)})
+        # No text holds these: within one, the quotation marks are escaped. And the members before are ours.
+        start = stats.index(b',"health":') + len(b',"health":')
+        end = stats.index(b',"paused":', start)
         return cls(
             version=row.version,
             validators=(("ETag", quote_etag(str(row.version))), ("Last-Modified", http_date(row.recorded_at))),
-            before_health=_json({name: stats[name] for name in names[:at]})[:-1] + b',"health":',
-            health=_json(reported_health(row)),
-            after_health=b"," + dump({name: stats[name] for name in names[at + 1 :]})[1:],
+            before_health=stats[:start],
+            health=stats[start:end],
+            after_health=stats[end:],
             recorded_at=row.recorded_at,
             interval_seconds=row.interval_seconds,
         )
@@ -65,7 +65,7 @@ class Rendering:
 
     def body(self, stale_for: float | None) -> bytes:
         """The stats as JSON; of a report that is stale by so many seconds, it says so."""
-        health = self.health if stale_for is None else _json(stale_health(stale_for))
+        health = self.health if stale_for is None else dump(stale_health(stale_for))[:-1]
         return self.before_health + health + self.after_health
 
     def __len__(self) -> int:
@@ -101,7 +101,3 @@ class Renderings:
     def _forget(self, connector: UUID) -> None:
         if old := self._known.pop(connector, None):
             self._bytes -= len(old)
-
-
-def _json(value: Any) -> bytes:
-    return dump(value)[:-1]

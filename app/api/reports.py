@@ -1,7 +1,7 @@
 """Reports in batches."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from flask import Response
@@ -100,10 +100,16 @@ def _items(body: Any) -> list[dict[str, Any]]:
 
 def _parse(pipeline: str, item: dict[str, Any]) -> Addressed | TidemarkError:
     try:
-        table, connector, report = load(ReportItemSchema(), item)
+        table, connector, report = load(_item_schema(), item)
     except InvalidReport as refused:
         return refused
     return Addressed(Address(tenant(), pipeline, table, connector), report)
+
+
+@cache
+def _item_schema() -> ReportItemSchema:
+    """One for all: to make one takes as long as to load an item by it."""
+    return ReportItemSchema()
 
 
 def _refuse_repeats(items: Sequence[Addressed | TidemarkError]) -> list[Addressed | TidemarkError]:

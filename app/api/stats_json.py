@@ -25,9 +25,12 @@ _COUNTERS = (
 )
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def dump(value: Any) -> bytes:
     """The JSON text of an answer, in one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return _encode(value).encode() + b"\n"
 
 
 def connector_stats(row: AnyRow, *, with_errors: bool = True) -> dict[str, Any]:

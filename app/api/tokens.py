@@ -1,6 +1,6 @@
 """Completion tokens: whether they are complete."""
 
-from flask import Response, request
+from flask import request
 
 from app.api import examples, runtime
 from app.api.blueprint import Blueprint
@@ -18,6 +18,7 @@ from app.domain.errors import (
 from app.domain.names import pipeline_name
 from app.domain.roles import Role
 from app.domain.token import TokenStatus
+from app.lean import LeanResponse as Response
 from app.services.check import Asked
 
 tokens = Blueprint("tokens", __name__, url_prefix="/v0", description="Completion tokens")

@@ -80,6 +80,7 @@ class Address:
     connector: str
 
     @classmethod
+    @lru_cache(maxsize=20_000)  # clients poll the same ones all the time
     def parse(cls, tenant: UUID, pipeline: str, table: str, connector: str) -> "Address":
         """The address that path segments spell; raises InvalidParam naming the segment."""
         return cls(tenant, pipeline_name(pipeline), canonical_table(table), connector_name(connector))

@@ -47,7 +47,7 @@ class Batcher(Generic[Item, Answer]):
     def __call__(self, item: Item) -> Answer:
         """The item's answer; raises what became of it, and ServiceUnavailable at the caller's deadline."""
         with self._admit():
-            call = _Call[Item, Answer](item)
+            call: _Call[Item, Answer] = _Call(item)
             with self._lock:
                 self._waiting.append(call)
                 call.leads, self._busy = not self._busy, True

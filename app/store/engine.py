@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -156,27 +156,34 @@ class Repeat(Exception):
     """The transaction is to leave nothing behind and to be tried again, from its reads on."""
 
 
-@contextmanager
-def admitted(engine: Engine) -> Iterator[None]:
+class admitted:  # noqa: N801 - used as a function
     """Counts as one of the engine's callers, however often it is entered, whose time is running.
 
     Raises ServiceUnavailable at once when there are too many.
     """
-    gate = _gate(engine)
-    if _passed.get() is gate:
-        yield
-        return
-    try:
-        place = gate.places.pop()
-    except IndexError:
-        raise ServiceUnavailable from None
-    token = _passed.set(gate)
-    try:
-        with spending(gate.timeout_seconds):
-            yield
-    finally:
-        _passed.reset(token)
-        gate.places.append(place)
+
+    __slots__ = ("_gate", "_spending", "_token")
+
+    def __init__(self, engine: Engine) -> None:
+        self._gate = _gate(engine)
+        self._token: Token[_Gate | None] | None = None
+
+    def __enter__(self) -> None:
+        if _passed.get() is self._gate:
+            return
+        try:
+            self._gate.places.pop()
+        except IndexError:
+            raise ServiceUnavailable from None
+        self._token = _passed.set(self._gate)
+        self._spending = spending(self._gate.timeout_seconds)
+        self._spending.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            self._spending.__exit__()
+            _passed.reset(self._token)
+            self._gate.places.append(None)
 
 
 @contextmanager

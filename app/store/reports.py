@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -159,7 +159,7 @@ def _row(change: Change) -> dict[str, Any]:
         "paused": status.paused,
         "barrier": status.barrier,
         "completed_frontier": status.completed_frontier.to_json() if status.completed_frontier else None,
-        **asdict(status.metrics),
+        **{name: getattr(status.metrics, name) for name in Metrics.__dataclass_fields__},
     }
 
 

@@ -1,114 +1,104 @@
-"""``make bench``: measured in turn in one run, because machines are noisy; the ratios are what counts.
+"""``make bench``: alternatives measured in turn in one run, because machines are noisy; the ratios are what counts."""
 
-One question so far: does a batch of reports go to Postgres faster as one JSON parameter, as it does, or as thirty
-arrays through ``unnest``? Printed are medians of wall time and of the client's CPU time, for the one statement.
-"""
-
+import argparse
 import json
-import re
-import statistics
+import os
+import platform
+import signal
+import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.domain.connector import Report, StreamPosition, accept
-from app.domain.names import Address, tenant_id
-from app.domain.position import Position
 from app.embedded import embedded_postgres
-from app.services.report import Addressed, record
-from app.store import reports, schema
-from app.store.engine import make_engine, statement, transact
-
-KEEP_EVERY = timedelta(seconds=10)
-TENANT = tenant_id("default")
-POSITION = StreamPosition(epoch="run-1", received=Position.parse(5), completed=Position.parse(3))
-ROUNDS = {1: 200, 50: 60, 1000: 15}  # of a batch of so many
-
-Rows = list[dict[str, Any]]
-
-
-def as_json(connection: sa.Connection, rows: Rows) -> None:
-    """What `app.store.reports` does."""
-    connection.execute(statement("update_connectors"), {"rows": json.dumps(rows, default=str)})
-
-
-def as_arrays(connection: sa.Connection, rows: Rows) -> None:
-    """The same statement, reading from ``unnest``."""
-    values = {
-        name: [json.dumps(row[name]) if kind == "jsonb" and row[name] is not None else row[name] for row in rows]
-        for name, kind in COLUMNS
-    }
-    connection.execute(WITH_ARRAYS, values)
-
-
-def _with_arrays() -> tuple[list[tuple[str, str]], sa.TextClause]:
-    sql = statement("update_connectors").text
-    found = re.search(r"json_to_recordset\(CAST\(:rows AS json\)\) AS r \((.*?)\n       \)", sql, re.DOTALL)
-    assert found is not None
-    columns = [(name, kind) for name, kind in (column.split() for column in found[1].split(","))]
-    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns)
-    names = ", ".join(name for name, _ in columns)
-    return columns, sa.text(f"{sql[: found.start()]}unnest({arrays}) AS r ({names}){sql[found.end() :]}")
-
-
-COLUMNS, WITH_ARRAYS = _with_arrays()
-
-
-def next_rows(connection: sa.Connection, addresses: list[Address]) -> Rows:
-    """The rows of one more report to each connector."""
-    loaded = reports.load(connection, addresses[0].pipeline_id, [(a.id, "run-1") for a in addresses])
-    rows = []
-    for address, found in zip(addresses, loaded, strict=True):
-        report = Report(if_match=found.connector.version, position=POSITION)
-        accepted = accept(found.connector, report, now=found.now, closed_labels=(), keep_every=KEEP_EVERY)
-        change = reports.Change(address=address, before=found.connector, after=accepted.connector, at=found.now)
-        rows.append(reports._row(change) | {"expected_version": found.connector.version, "expected_removed": False})
-    return rows
-
-
-def timed(
-    engine: sa.Engine, addresses: list[Address], way: Callable[[sa.Connection, Rows], None]
-) -> tuple[float, float]:
-    """Seconds on the wall and of the client's CPU for one batch."""
-
-    def work(connection: sa.Connection) -> tuple[float, float]:
-        rows = next_rows(connection, addresses)
-        wall, cpu = time.perf_counter(), time.process_time()
-        way(connection, rows)
-        return time.perf_counter() - wall, time.process_time() - cpu
-
-    return transact(engine, work)
+from app.store import schema
+from tests.benchmarks import table
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.comparisons import COMPARISONS
+from tests.benchmarks.load import CONNECTIONS, can_count
+from tests.benchmarks.measure import Settings
+from tests.benchmarks.servers import WORKERS
 
 
 def main() -> None:
-    """Prints the table."""
-    with tempfile.TemporaryDirectory() as directory, embedded_postgres(Path(directory)) as url:
-        schema.upgrade(url)
-        engine = make_engine(url, pool_size=1)
-        addresses = [Address(TENANT, "bench", "orders", f"c{n}") for n in range(max(ROUNDS))]
-        first = [Addressed(address, Report(if_match=0, position=POSITION)) for address in addresses]
-        transact(engine, lambda c: record(c, TENANT, "bench", first, keep_every=KEEP_EVERY))
-        print("reports  JSON wall/CPU ms  arrays wall/CPU ms  arrays : JSON")
-        for size, rounds in ROUNDS.items():
-            taken: dict[Any, list[tuple[float, float]]] = {as_json: [], as_arrays: []}
-            for _ in range(rounds):
-                for way, times in taken.items():
-                    times.append(timed(engine, addresses[:size], way))
-            (json_wall, json_cpu), (arrays_wall, arrays_cpu) = (
-                tuple(1000 * statistics.median(column) for column in zip(*times, strict=True))
-                for times in taken.values()
-            )
-            print(
-                f"{size:7}  {json_wall:8.2f} {json_cpu:7.2f}  {arrays_wall:10.2f} {arrays_cpu:7.2f}"
-                f"  {arrays_wall / json_wall:10.2f}"
-            )
-        engine.dispose()
+    """Prints the table, and writes everything that was measured to a file."""
+    asked = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which unwinds, and so ends all that was started
+    with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)  # the embedded Postgres, and nginx, may run as users of their own
+        with embedded_postgres(directory / "postgres") as url:
+            schema.upgrade(url)
+            settings = Settings(rounds=asked.rounds, seconds=asked.seconds)
+            with Bench(directory, url, settings, _progress) as bench:
+                _progress("making the connectors")
+                bench.fill()
+                try:
+                    for comparison in asked.only or COMPARISONS:
+                        _progress(comparison)
+                        bench.found += COMPARISONS[comparison](bench)
+                finally:
+                    _progress("")
+                    _print(bench)
+                _write(asked.json, bench)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each alternative")
+    parser.add_argument("--seconds", type=float, default=2, help="of one run")
+    parser.add_argument("--only", nargs="+", choices=COMPARISONS, metavar="NAME", help=", ".join(COMPARISONS))
+    parser.add_argument("--json", type=Path, default=Path("var/bench.json"), help="the file for all that was measured")
+    return parser.parse_args()
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _print(bench: Bench) -> None:
+    print("\n".join(table.lines(bench.found)))
+    if bench.disturbed:
+        print(
+            f"Others used more than a twentieth of the machine during {bench.disturbed} of {bench.runs} runs: "
+            "measure again when it is quiet."
+        )
+
+
+def _write(file: Path, bench: Bench) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.processor() or platform.machine(),
+            "python": platform.python_version(),
+            "postgres": _settings(bench.engine),
+            "instructions_counted": can_count(),
+        },
+        "load": {"connections": CONNECTIONS, "rounds": bench.settings.rounds, "seconds": bench.settings.seconds},
+        "workers": WORKERS,
+        "comparisons": [comparison.to_json() for comparison in bench.found],
+        "measured": bench.measured,
+        "runs": bench.runs,
+        "disturbed_runs": bench.disturbed,
+    }
+    file.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _settings(engine: sa.Engine) -> dict[str, Any]:
+    """What decides whether commits are durable."""
+    names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_connections")
+    with engine.connect() as connection:
+        return {name: connection.scalar(sa.text(f"SHOW {name}")) for name in names}
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,147 @@
+"""The comparisons, by name, and the bars that were set for them before anything was measured."""
+
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+
+from tests.benchmarks import batch, data, database, pending, report_batch, servers
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.measure import Measured
+from tests.benchmarks.servers import Server
+from tests.benchmarks.table import Comparison
+
+_BATCHES = 3  # a round
+_REPORTS = 100  # a round
+
+
+def stats(bench: Bench) -> list[Comparison]:
+    """Stats of random connectors, all of which have a new version before each run: nobody remembers a rendering."""
+    alternatives = [bench.ours, bench.fastapi, bench.smorest]
+    bench.check_same(alternatives)
+    others = [bench.constant, bench.ours_with_keys]
+    measured = bench.in_turn("stats", [*alternatives, *others], bench.all_stats, before=bench.renew)
+    return [
+        _rates("stats, uncached", measured, bench.ours, bench.fastapi, 1.4),
+        _rates("stats, uncached", measured, bench.ours, bench.smorest, 7),
+        _rates("stats, uncached", measured, bench.ours, bench.constant, 0.8),
+        _rates("stats, API keys on", measured, bench.ours_with_keys, bench.fastapi),
+    ]
+
+
+def unchanged_stats(bench: Bench) -> list[Comparison]:
+    """Stats of a thousand connectors that have not changed since they were last read."""
+    measured = bench.in_turn("unchanged-stats", [bench.ours, bench.fastapi], bench.some_stats)
+    return [_rates("stats, unchanged since", measured, bench.ours, bench.fastapi)]
+
+
+def issue(bench: Bench) -> list[Comparison]:
+    """Tokens of random connectors."""
+    measured = bench.in_turn("issue", [bench.ours, bench.fastapi, bench.smorest], bench.all_issues)
+    return [
+        _rates("token issue", measured, bench.ours, bench.fastapi, 1.5),
+        _rates("token issue", measured, bench.ours, bench.smorest, 10),
+    ]
+
+
+def check(bench: Bench) -> list[Comparison]:
+    """Statuses of random tokens, half of them complete."""
+    measured = bench.in_turn("check", [bench.ours, bench.fastapi], bench.checks)
+    return [_rates("token check", measured, bench.ours, bench.fastapi, 1.4)]
+
+
+def hot(bench: Bench) -> list[Comparison]:
+    """Stats of a hundred connectors that many ask for, through nginx."""
+    alternatives = [bench.ours_behind_nginx, bench.fastapi, bench.nginx_return]
+    measured = bench.in_turn("hot", alternatives, bench.hot_stats)
+    return [
+        _rates("hot stats through nginx", measured, bench.ours_behind_nginx, bench.fastapi, 12),
+        _rates("hot stats through nginx", measured, bench.ours_behind_nginx, bench.nginx_return, 0.45),
+    ]
+
+
+def batches(bench: Bench) -> list[Comparison]:
+    """Reports by the thousand."""
+    rounds = _BATCHES * bench.settings.rounds
+    ours, by_hand = batch.rates(bench.ours.base, servers.plain_url(bench.url), rounds)
+    return [
+        Comparison(
+            name="batch of 1,000 reports", unit="rows/s", ours=ours, peer_name="psycopg by hand", peer=by_hand, bar=0.5
+        )
+    ]
+
+
+def pending_tokens(bench: Bench) -> list[Comparison]:
+    """A report with a million tokens pending, and one with none."""
+    pending.insert_tokens(bench.engine)
+    log = bench.directory / "postgres" / "log"
+    ours, peer = pending.milliseconds(bench.ours.base, bench.engine, log, _REPORTS * bench.settings.rounds)
+    return [
+        Comparison(
+            name="report, 1,000,000 tokens pending",
+            unit="ms",
+            ours=ours,
+            peer_name="none pending",
+            peer=peer,
+            bar=1.05,
+            at_most=True,
+        )
+    ]
+
+
+def by_json(bench: Bench) -> list[Comparison]:
+    """Whether to send a batch as JSON or as arrays."""
+    return report_batch.compare(bench.url)
+
+
+def pgbench(bench: Bench) -> list[Comparison]:
+    """What the database does alone. The servers are ended, whose connections pgbench needs."""
+    if database.program() is None:
+        print("pgbench: not installed")
+        return []
+    tokens = len(bench.tokens)
+    bench.end_servers()
+    with bench.engine.begin() as connection:
+        database.prepare(connection, tokens)
+    connectors = data.PIPELINES * data.CONNECTORS
+    found = []
+    for group, name, table, rows in (
+        ("stats", "read_stats", "bench_connector", connectors),
+        ("issue", "issue_token", "bench_connector", connectors),
+        ("check", "check_token", "bench_token", tokens),
+    ):
+        measured = bench.measured.get(group)
+        if measured is not None:
+            rate = database.rate(sa.make_url(bench.url), name, table, rows, bench.settings.seconds, bench.directory)
+            ours = measured["ours"]["requests_per_second"]
+            found.append(Comparison(name=_NAMES[group], unit="1/s", ours=ours, peer_name="pgbench", peer=rate))
+    return found
+
+
+_NAMES = {"stats": "stats, uncached", "issue": "token issue", "check": "token check"}
+
+COMPARISONS: Mapping[str, Callable[[Bench], list[Comparison]]] = {
+    "stats": stats,
+    "unchanged-stats": unchanged_stats,
+    "issue": issue,
+    "check": check,
+    "hot": hot,
+    "batch": batches,
+    "by-json": by_json,
+    "pgbench": pgbench,
+    "pending": pending_tokens,  # last: a million rows would be in the others' way
+}
+
+
+def _rates(
+    name: str, measured: Mapping[str, Measured], ours: Server, peer: Server, bar: float | None = None
+) -> Comparison:
+    return Comparison(
+        name=name,
+        unit="1/s",
+        ours=measured[ours.name].rate,
+        peer_name=peer.name,
+        peer=measured[peer.name].rate,
+        bar=bar,
+        ours_cpu=measured[ours.name].cpu,
+        peer_cpu=measured[peer.name].cpu,
+    )
