@@ -88,6 +88,9 @@ class _Whole:
         self._head = None
 
     def __getattr__(self, name: str) -> Any:
+        if self._head:  # whatever is done with the connection now, such as sendfile, comes after the head
+            self._socket.sendall(self._head)
+            self._head = None
         return getattr(self._socket, name)
 
 

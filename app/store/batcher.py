@@ -81,7 +81,8 @@ class Batcher(Generic[Item, Answer]):
                 batch = self._next_batch()
             outcomes = self._outcomes(batch)
         finally:
-            outcomes = outcomes or [ServiceUnavailable() for _ in batch]  # where this call was killed
+            if len(outcomes) != len(batch):  # this call was killed, or the work is not what it should be
+                outcomes = [ServiceUnavailable() for _ in batch]
             for each, outcome in zip(batch, outcomes, strict=True):
                 each.answer(outcome)
             with self._lock:
