@@ -78,12 +78,15 @@ class Config:
 
     def check_exposure(self) -> None:
         """Raises ConfigError where anybody who can reach the server could do anything."""
-        local = self.socket is not None or _loopback(self.host)
-        if self.auth_provider is AuthProvider.NONE and not self.allow_unauthenticated and not local:
-            raise ConfigError(
-                f"AUTH_PROVIDER=none lets everybody in as administrator, and HOST={self.host} is no loopback address: "
-                "set AUTH_PROVIDER=api-key, or ALLOW_UNAUTHENTICATED=1 if that is what you want"
-            )
+        if self.auth_provider is not AuthProvider.NONE or self.allow_unauthenticated:
+            return
+        if self.socket is None and _loopback(self.host):
+            return
+        where = f"HOST={self.host} is no loopback address" if self.socket is None else "SOCKET is for a proxy"
+        raise ConfigError(
+            f"AUTH_PROVIDER=none lets everybody in as administrator, and {where}: "
+            "set AUTH_PROVIDER=api-key, or ALLOW_UNAUTHENTICATED=1 if that is what you want"
+        )
 
 
 def _loopback(host: str) -> bool:

@@ -9,8 +9,8 @@ from werkzeug.routing import MapAdapter, Rule
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_MOST_ROUTES = 20_000  # remembered paths
-_LONGEST_PATH = 512
+_MOST_ROUTES = 10_000  # remembered paths
+_LONGEST_PATH = 200
 
 Match = tuple[Rule, Mapping[str, Any]]
 
@@ -29,7 +29,8 @@ class LeanResponse(Response):
 class LeanFlask(Flask):
     """Flask, but no view is a coroutine function, and a path that has been routed once is remembered.
 
-    Clients poll the same few paths all the time; and the rules are all there before the first request.
+    Clients poll the same few paths all the time; and the rules are all there before the first request. What werkzeug
+    checks of a request's host when it routes, it checks of the first request for a path only.
     """
 
     response_class = LeanResponse

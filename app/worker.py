@@ -78,19 +78,18 @@ class _Whole:
         if self._head == b"":
             self._head = data
         else:
-            self._socket.sendall(self._head + data if self._head else data)
-            self._head = None
+            head, self._head = self._head, None  # gone at once: should this be cut short, it is not sent again
+            self._socket.sendall(head + data if head else data)
 
     def flush(self) -> None:
         """Sends an answer that has no body; not where gunicorn has closed the connection on an error."""
-        if self._head and self._socket.fileno() >= 0:
-            self._socket.sendall(self._head)
-        self._head = None
+        head, self._head = self._head, None
+        if head and self._socket.fileno() >= 0:
+            self._socket.sendall(head)
 
     def __getattr__(self, name: str) -> Any:
         if self._head:  # whatever is done with the connection now, such as sendfile, comes after the head
-            self._socket.sendall(self._head)
-            self._head = None
+            self.flush()
         return getattr(self._socket, name)
 
 

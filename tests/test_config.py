@@ -104,6 +104,15 @@ def test_without_authentication_no_other_address_is(host: str) -> None:
     Config.read({"HOST": host, "AUTH_PROVIDER": "api-key"}).check_exposure()
 
 
+def test_without_authentication_no_socket_is(tmp_path: Path) -> None:
+    """A proxy passes on whoever comes, from wherever."""
+    environment = {"SOCKET": str(tmp_path / "socket")}
+    with pytest.raises(ConfigError, match=r"AUTH_PROVIDER.*SOCKET.*ALLOW_UNAUTHENTICATED"):
+        Config.read(environment).check_exposure()
+    Config.read(environment | {"ALLOW_UNAUTHENTICATED": "1"}).check_exposure()
+    Config.read(environment | {"AUTH_PROVIDER": "api-key"}).check_exposure()
+
+
 def test_every_variable_is_documented_and_no_other() -> None:
     source = (Path(__file__).parents[1] / "app" / "config.py").read_text()
     read = set(re.findall(r'env(?:, |\.get\()"([A-Z_]+)"', source))

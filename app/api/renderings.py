@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 from uuid import UUID
 
 from werkzeug.http import http_date, quote_etag
@@ -76,13 +77,14 @@ class Renderings:
     """The newest rendering of each connector, as many as fit into ``max_bytes``; the one made first is forgotten first.
 
     A rendering says what its version says, for ever; whether that is still the current one, the database is asked
-    each time. For any number of threads: no operation relies on another.
+    each time.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._known: dict[UUID, Rendering] = {}
         self._bytes = 0
+        self._lock = Lock()
 
     def get(self, connector: UUID) -> Rendering | None:
         """The one remembered, which may be out of date."""
@@ -91,11 +93,12 @@ class Renderings:
     def keep(self, row: AnyRow) -> Rendering:
         """A new one, remembered from now on."""
         rendering = Rendering.of(row)
-        self._forget(row.id)
-        self._known[row.id] = rendering
-        self._bytes += len(rendering)
-        while self._bytes > self._max_bytes and self._known:
-            self._forget(next(iter(self._known)))
+        with self._lock:
+            self._forget(row.id)
+            self._known[row.id] = rendering
+            self._bytes += len(rendering)
+            while self._bytes > self._max_bytes and self._known:
+                self._forget(next(iter(self._known)))
         return rendering
 
     def _forget(self, connector: UUID) -> None:

@@ -19,7 +19,7 @@ from app.services.check import Asked, Checked, check
 from app.services.issue import Issuer, IssueRequest
 from app.services.report import Addressed, Recorded, record
 from app.store.batcher import Batcher
-from app.store.engine import AnyRow, admitted, make_engine, run, transact
+from app.store.engine import AnyRow, admitted, make_engine, run, transact, transact_at_once
 from app.store.status import StatsQuery, read_stats
 
 _EXTENSION = "tidemark"
@@ -27,6 +27,8 @@ _MAX_BATCH = 100  # items; a transaction of so many reports is still a short one
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Outcomes = list[Answer | TidemarkError]
+Work = Callable[[Connection], Outcomes[Answer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,13 @@ class Runtime:
             issue=_batcher(engine, run, Issuer().issue),
             check=_batcher(engine, run, partial(check, retention=config.token_retention)),
             # As if the reports to one connector had come one after another: each is a batch's only one.
-            report=_batcher(engine, transact, partial(record, keep_every=config.history_interval), key=_address),
+            report=_batcher(
+                engine,
+                transact,
+                partial(record, keep_every=config.history_interval),
+                together=transact_at_once,  # who is in the way of one report is not in that of the others
+                key=_address,
+            ),
             renderings=Renderings(),
             principals=Principals(),
         )
@@ -86,11 +94,16 @@ def tenant() -> UUID:
 
 def _batcher(
     engine: Engine,
-    execute: "Callable[[Engine, Callable[[Connection], list[Answer | TidemarkError]]], list[Answer | TidemarkError]]",
-    work: "Callable[[Connection, Sequence[Item]], list[Answer | TidemarkError]]",
-    key: "Callable[[Item], Hashable] | None" = None,
-) -> "Batcher[Item, Answer]":
-    def at_database(items: Sequence[Item]) -> "list[Answer | TidemarkError]":
+    alone: Callable[[Engine, Work[Answer]], Outcomes[Answer]],
+    work: Callable[[Connection, Sequence[Item]], Outcomes[Answer]],
+    *,
+    together: Callable[[Engine, Work[Answer]], Outcomes[Answer]] | None = None,
+    key: Callable[[Item], Hashable] | None = None,
+) -> Batcher[Item, Answer]:
+    """``alone`` is how a single item is worked off at the engine, ``together`` how several are, if otherwise."""
+
+    def at_database(items: Sequence[Item]) -> Outcomes[Answer]:
+        execute = together if together and len(items) > 1 else alone
         return execute(engine, lambda connection: work(connection, items))
 
     return Batcher(at_database, admit=partial(admitted, engine), max_batch=_MAX_BATCH, key=key)

@@ -207,3 +207,8 @@ class PipelineInteractionNotDeployed(Unavailable):
 
 class ServiceUnavailable(Unavailable):
     """The database did not answer in time; the outcome of a write is unknown until it is read back."""
+
+    def __init__(self, *, undone: bool = False) -> None:
+        """``undone``: it is certain that nothing was written, because somebody else was in the way."""
+        super().__init__()
+        self.undone = undone

@@ -39,18 +39,18 @@ class Principals:
 
         The time counts from before the look, so that a revocation which that did not see is not remembered longer.
         """
-        digest, now = sha256(text.encode(errors="replace")).digest(), self._clock()
-        until, principal = self._seen.get(digest, (0.0, None))
+        digest, now, seen = sha256(text.encode(errors="replace")).digest(), self._clock(), self._seen
+        until, principal = seen.get(digest, (0.0, None))
         if principal is None or until <= now:
             principal = look(ApiKeyText.parse(text))
-            if len(self._seen) >= _MOST_REMEMBERED:
-                self._seen.clear()
-            self._seen[digest] = now + REMEMBERED_SECONDS, principal
+            if len(seen) >= _MOST_REMEMBERED:
+                seen.clear()
+            seen[digest] = now + REMEMBERED_SECONDS, principal
         return principal
 
     def forget(self) -> None:
-        """Looks at every key again: one was revoked here, and nobody who saw that is to wait."""
-        self._seen.clear()
+        """Looks at every key again, for one was revoked here. A look that is under way remembers nothing either."""
+        self._seen = {}
 
 
 def authenticate(connection: Connection, key: ApiKeyText) -> Principal:

@@ -44,6 +44,7 @@ def record(connection: Connection, items: Sequence[Addressed], *, keep_every: ti
     an unconditional one (synchronous recording) becomes the next version. Of a batch, everything is: going on with
     some of its rows locked, it would lock the others out of order, and deadlock. Raises Repeat for that.
     """
+    assert len({item.address for item in items}) == len(items), "two reports to one connector"  # noqa: S101
     pending = dict(enumerate(items))
     for _ in range(_ROUNDS):
         outcomes = _round(connection, pending, keep_every)

@@ -1,5 +1,6 @@
 """Natural batching (design §4): calls that come while one is at the database go there together, right after it."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -9,6 +10,8 @@ from typing import Generic, TypeVar
 
 from app.domain.errors import ServiceUnavailable
 from app.store.deadline import deadline, seconds_left
+
+_log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -21,8 +24,9 @@ class Batcher(Generic[Item, Answer]):
     caller waits for nobody, and no thread: one of a batch's own callers works for all of it.
 
     ``work`` takes a batch's items and gives as many answers, in their order; an answer that is an exception is raised
-    to its caller. A batch that raises is worked off again item by item, so that one bad item fails alone; but
-    ServiceUnavailable is everybody's at once: the database is away, or a COMMIT's outcome is unknown.
+    to its caller. When a batch raises, each caller works off its own item, so that one bad item fails alone, and one
+    that somebody is in the way of waits alone; but ServiceUnavailable is everybody's, unless it is certain that nothing
+    was done: the database is away, or a COMMIT's outcome is unknown.
     ``admit`` is entered by every call for as long as it takes: it bounds how many wait, and starts their deadlines.
     ``key``: two items with the same one never share a batch, so the second finds what the first has left behind.
     Only `threading`'s primitives are used, so that greenlets will do for threads.
@@ -61,7 +65,12 @@ class Batcher(Generic[Item, Answer]):
             except BaseException:  # killed, it may have been: the others must not wait for it
                 self._withdraw(call)
                 raise
-            return call.result()
+            outcome = call.outcome
+            if isinstance(outcome, _GoAlone):
+                (outcome,) = self._work([item])
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
 
     def _withdraw(self, call: "_Call[Item, Answer]") -> None:
         with self._lock:
@@ -81,8 +90,7 @@ class Batcher(Generic[Item, Answer]):
                 batch = self._next_batch()
             outcomes = self._outcomes(batch)
         finally:
-            if len(outcomes) != len(batch):  # this call was killed, or the work is not what it should be
-                outcomes = [ServiceUnavailable() for _ in batch]
+            outcomes = outcomes or [ServiceUnavailable() for _ in batch]  # where this call was killed
             for each, outcome in zip(batch, outcomes, strict=True):
                 each.answer(outcome)
             with self._lock:
@@ -93,26 +101,25 @@ class Batcher(Generic[Item, Answer]):
         leader.leads = False
         self._busy = bool(self._waiting)
         if self._busy:
-            # The one with the most time left, so that nobody's batch is given up at another's deadline.
+            # The one with the most time left, so that a batch is not given up at the deadline of one who has little.
             next_leader = max(self._waiting, key=_deadline)
             next_leader.leads = True
             next_leader.woken.release()
 
     def _outcomes(self, batch: "list[_Call[Item, Answer]]") -> Sequence[Answer | Exception]:
         try:
-            return self._work([call.item for call in batch])
-        except ServiceUnavailable:
-            return [ServiceUnavailable() for _ in batch]
+            outcomes = self._work([call.item for call in batch])
+            if len(outcomes) != len(batch):
+                raise AssertionError(f"{len(outcomes)} answers to {len(batch)} items")
+            return outcomes
+        except ServiceUnavailable as error:
+            together = not error.undone or len(batch) == 1
+            return [ServiceUnavailable() if together else _GoAlone() for _ in batch]
         except Exception as error:
-            return [error] if len(batch) == 1 else [self._alone(call) for call in batch]
-
-    def _alone(self, call: "_Call[Item, Answer]") -> Answer | Exception:
-        if seconds_left() <= 0:
-            return ServiceUnavailable()
-        try:
-            return self._work([call.item])[0]
-        except Exception as error:
-            return error
+            if len(batch) == 1:
+                return [error]
+            _log.warning("a batch of %d failed, each of its items goes alone: %s", len(batch), type(error).__name__)
+            return [_GoAlone() for _ in batch]
 
     def _next_batch(self) -> "list[_Call[Item, Answer]]":
         """The calls that have waited the longest, no two with the same key; a later one of these keeps its place."""
@@ -157,10 +164,9 @@ class _Call(Generic[Item, Answer]):
         self.outcome, self.answered = outcome, True
         self.woken.release()
 
-    def result(self) -> Answer:
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
+
+class _GoAlone(Exception):
+    """The batch came to nothing; the caller is to work off its own item."""
 
 
 def _deadline(call: "_Call[Item, Answer]") -> float:

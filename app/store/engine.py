@@ -29,6 +29,8 @@ AnyRow = Row[*tuple[Any, ...]]
 
 _PAUSE_SECONDS = 0.005  # before the first repetition, at most; it doubles
 _REPEATABLE = ("40001", "40P01")
+_LOCKED = "55P03"
+_HURRY = "SET LOCAL lock_timeout = '250ms'"
 _UNAVAILABLE = ("08", "25006", "25P0", "40", "53", "55P03", "57", "58")  # SQLSTATE prefixes; of 25, read-only and idle
 _SERVERS_SHARE = 0.8  # of the time: it gives up first, so that a slow statement or a lock costs no connection
 _LEAST_SECONDS = 0.02  # with less left, nothing is asked: it would only cost a connection
@@ -104,7 +106,7 @@ def translated() -> Iterator[None]:
         yield
     except DBAPIError as error:
         if error.connection_invalidated or _unavailable(error):
-            raise ServiceUnavailable from None
+            raise ServiceUnavailable(undone=_sqlstate(error) == _LOCKED) from None
         raise
 
 
@@ -129,6 +131,23 @@ def run(engine: Engine, work: Callable[[Connection], T]) -> T:
 def _autocommit(engine: Engine) -> Engine:
     """The same engine and pool, each statement committing by itself; made once, because that costs as much as one."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def transact_at_once(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Runs ``work`` in one transaction that is not kept from committing for long, or is given up.
+
+    Raises ServiceUnavailable, as undone where `transact` would have tried again or waited for a lock.
+    """
+
+    def hurried(connection: Connection) -> T:
+        connection.exec_driver_sql(_HURRY)
+        return work(connection)
+
+    try:
+        with _turn(engine), translated():
+            return _once(engine, hurried)
+    except Repeat:
+        raise ServiceUnavailable(undone=True) from None
 
 
 def transact(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -248,7 +267,10 @@ def _once(engine: Engine, work: Callable[[Connection], T]) -> T:
             if error.connection_invalidated or _sqlstate(error) in _REPEATABLE:
                 raise Repeat from error
             raise
-        transaction.commit()
+        try:
+            transaction.commit()
+        except Exception:  # whatever it is: nobody knows whether it has committed, and nothing may be done again
+            raise ServiceUnavailable from None
         return result
 
 

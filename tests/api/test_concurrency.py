@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from time import monotonic
 from typing import Any, TypeVar
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from werkzeug.test import TestResponse
 
@@ -183,3 +185,23 @@ def test_tokens_issued_at_once_are_all_there(together: Together, app: Flask, mak
     flat = [token for each in tokens for token in each]
     assert len(set(flat)) == 5 * THREADS
     assert {api.check(token).status_code for token in flat} == {202}
+
+
+def test_a_locked_connector_holds_up_nobody_elses_report(api: Api, engine: sa.Engine) -> None:
+    """They share a batch, and the batch a transaction; who waits for the lock has to wait alone."""
+    names = [f"c{number}" for number in range(8)]
+    for name in names:
+        assert api.report({}, 0, connector_of(name)).status_code == 201
+    locked = sa.text("SELECT FROM connector WHERE connector_name = 'c0' AND tenant_id = :tenant FOR UPDATE")
+    with engine.begin() as holder, ThreadPoolExecutor(len(names)) as clients:
+        holder.execute(locked, {"tenant": api.tenant_id})
+        for version in (1, 2):
+            answers = {name: clients.submit(api.report, {}, version, connector_of(name)) for name in names}
+            started = monotonic()
+            assert [answers[name].result().status_code for name in names[1:]] == [204] * 7
+            assert monotonic() - started < 3
+            assert answers["c0"].result().status_code in ((503,) if version == 1 else (503, 412))
+
+
+def connector_of(name: str) -> str:
+    return f"{PIPELINE}/tables/orders/connectors/{name}"

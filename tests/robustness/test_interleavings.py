@@ -64,18 +64,22 @@ def test_every_order_is_as_good_as_a_serial_one(explorer: Explorer, name: str) -
 
 
 def _any_version_is_overwritten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reports, "statement", _altered(("AND c.version = r.expected_version", "")))
+    change = "AND c.version = r.expected_version", ""
+    patch.setattr(reports, "statement", _altered("update_connectors", change))
 
 
 def _rows_in_the_order_of_the_batch(patch: pytest.MonkeyPatch) -> None:
     honest = reports._update
-    patch.setattr(reports, "sorted", lambda changes, key: changes, raising=False)
+    patch.setattr(reports, "sorted", lambda items, key=None: list(items), raising=False)
     patch.setattr(reports, "_update", lambda c, changes: {id for each in changes for id in honest(c, [each])})
 
 
 def _issue_locks_the_connector(patch: pytest.MonkeyPatch) -> None:
-    locking = [("LEFT JOIN connector", "JOIN connector"), (":pipeline_id\n)", ":pipeline_id FOR SHARE OF c\n)")]
-    patch.setattr(tokens, "statement", _altered(*locking))
+    locking = [
+        ("LEFT JOIN connector", "JOIN connector"),
+        ("removed_at IS NULL\n)", "removed_at IS NULL FOR SHARE OF c\n)"),
+    ]
+    patch.setattr(tokens, "statement", _altered("issue_token", *locking))
 
 
 def _token_waits_for_one_more(patch: pytest.MonkeyPatch) -> None:
@@ -97,14 +101,14 @@ def _removal_leaves_the_epoch_open(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("app.services.report.remove", lambda connector: replace(remove(connector), closed=None))
 
 
-def _altered(*changes: tuple[str, str]) -> Callable[[str], sa.TextClause]:
-    def altered(name: str) -> sa.TextClause:
-        sql = statement(name).text
-        for old, new in changes:
-            sql = sql.replace(old, new)
-        return sa.text(sql)
-
-    return altered
+def _altered(name: str, *changes: tuple[str, str]) -> Callable[[str], sa.TextClause]:
+    """The statements, this one with changes that must fit it."""
+    sql = statement(name).text
+    for old, new in changes:
+        assert sql.count(old) == 1, f"{name}.sql has not once but {sql.count(old)} times: {old}"
+        sql = sql.replace(old, new)
+    changed = sa.text(sql)
+    return lambda asked: changed if asked == name else statement(asked)
 
 
 PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, tuple[int, int], type[AssertionError]]] = {

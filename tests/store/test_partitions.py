@@ -1,3 +1,4 @@
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 
 from app.domain.names import Address, tenant_id
 from app.store import models
-from app.store.engine import make_engine
+from app.store.engine import make_engine, statement
 from app.store.partitions import DAYS_AHEAD, ensure_partitions, keep_partitions
 from tests.services.reporting import check_token, issue, report
 
@@ -142,3 +143,20 @@ def test_the_keeper_survives_a_database_that_is_away(monkeypatch: pytest.MonkeyP
     with pytest.raises(Enough):
         keep_partitions("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
     assert len(pauses) == 2
+
+
+def test_a_token_is_looked_up_by_its_keys_whatever_the_planner_knows(clone: str, clone_engine: sa.Engine) -> None:
+    """Neither all tokens of a day nor all epochs are read: there may be a million of them."""
+    ensure_partitions(clone)
+    report(clone_engine, ADDRESS, 0, received=1, completed=0)
+    token = issue(clone_engine, ADDRESS)
+    arguments = {"pipelines": ADDRESS.pipeline_id, "connectors": token.connector_id, "tokens": token.id}
+    parameters = {name: f"{{{value}}}" for name, value in arguments.items()}
+    explained = sa.text(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {statement('check_token').text}")
+    with clone_engine.begin() as connection:
+        connection.execute(sa.text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        plan = "\n".join(connection.scalars(explained, parameters))
+    looked_at = [line for line in plan.splitlines() if "Scan" in line and "never executed" not in line]
+    assert {re.sub(r".* on (\w+).*", r"\1", line) for line in looked_at} >= {"connector", "connector_epoch"}
+    assert sum("completion_token" in line for line in looked_at) == 1, plan
+    assert "Hash" not in plan.split("Limit")[1], plan
