@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import flask_swagger_ui
 import pytest
@@ -80,14 +81,15 @@ def test_no_log_holds_what_was_sent(server: Server, log: Path) -> None:
 
 
 def test_answers_with_and_without_a_body_are_whole_on_a_kept_connection(server: Server) -> None:
+    stats = f"{server.base}{CONNECTOR}-{uuid4().hex}/stats"  # others use that database
     with requests.Session() as session:
         for version in range(3):
             report = {"position": {"received": 1, "completed": 1}}
             headers = {"If-Match": f'"{version}"'}
-            answer = session.put(f"{server.base}{CONNECTOR}/stats", json=report, headers=headers, timeout=10)
+            answer = session.put(stats, json=report, headers=headers, timeout=10)
             assert (answer.status_code, answer.headers["ETag"]) == (201 if version == 0 else 204, f'"{version + 1}"')
-            assert session.head(f"{server.base}{CONNECTOR}/stats", timeout=10).content == b""
-            read = session.get(f"{server.base}{CONNECTOR}/stats", timeout=10)
+            assert session.head(stats, timeout=10).content == b""
+            read = session.get(stats, timeout=10)
             assert read.json()["recorded"]["version"] == version + 1
         for _ in range(2):
             page = session.get(f"{server.base}/docs/swagger-ui.css", timeout=10)

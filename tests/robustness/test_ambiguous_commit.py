@@ -106,15 +106,15 @@ DEFECTIVE = """
 from gevent import monkey
 monkey.patch_all()
 import sys
-from sqlalchemy.exc import DBAPIError
 from app.domain import token
+from app.domain.errors import ServiceUnavailable
 from app.store import engine
 honest = engine._once
 def once(database, work):
     results = []
     try:
         return honest(database, lambda connection: results.append(work(connection)) or results[-1])
-    except DBAPIError as error:
+    except ServiceUnavailable as error:  # of the COMMIT
         {on_a_lost_commit}
 {instead}
 from gunicorn.app.wsgiapp import run
