@@ -39,6 +39,8 @@ class Config:
     workers: int = 2
     worker_connections: int = 1000
     pool_size: int = 5  # database connections a worker
+    max_waits: int = 800  # requests of a worker that may wait for a token at a time
+    max_waits_per_credential: int = 400
     auth_provider: AuthProvider = AuthProvider.NONE
     allow_unauthenticated: bool = False
     allow_unsafe_database: bool = False
@@ -52,6 +54,8 @@ class Config:
     def read(cls, environment: Mapping[str, str]) -> "Config":
         """The configuration in the environment; an empty variable counts as unset. Raises ConfigError."""
         env = {name: value for name, value in environment.items() if value}
+        connections = _number(env, "WORKER_CONNECTIONS", 1000, 10, 100_000)
+        max_waits = _number(env, "MAX_WAITS", connections * 8 // 10, 1, connections)
         return cls(
             database_url=_database_url(env),
             data_directory=Path(env.get("DATA_DIRECTORY", "var")).absolute(),
@@ -59,8 +63,10 @@ class Config:
             port=_number(env, "PORT", 8080, 1, 65535),
             socket=_path(env, "SOCKET"),
             workers=_number(env, "WORKERS", 2, 1, 1024),
-            worker_connections=_number(env, "WORKER_CONNECTIONS", 1000, 10, 100_000),
+            worker_connections=connections,
             pool_size=_number(env, "POOL_SIZE", 5, 1, 1000),
+            max_waits=max_waits,
+            max_waits_per_credential=_number(env, "MAX_WAITS_PER_CREDENTIAL", (max_waits + 1) // 2, 1, max_waits),
             auth_provider=_auth_provider(env),
             allow_unauthenticated=_flag(env, "ALLOW_UNAUTHENTICATED", default=False),
             allow_unsafe_database=_flag(env, "ALLOW_UNSAFE_DATABASE", default=False),

@@ -46,7 +46,7 @@ class _Api(flask_smorest.Api):  # type: ignore[misc]  # untyped
         errors.register(self._app)
 
 
-def create_app(config: Config) -> Flask:
+def create_app(config: Config) -> LeanFlask:
     """The WSGI application. Call it after a fork: it makes the database engine. Raises ConfigError."""
     if config.database_url is None:
         raise ConfigError("DATABASE_URL: must be set here; `tidemark run` and `tidemark serve` start the embedded one")
@@ -54,7 +54,8 @@ def create_app(config: Config) -> Flask:
     app.config.from_mapping(_OPENAPI, API_VERSION=version("tidemark"), MAX_CONTENT_LENGTH=MAX_BODY)
     app.url_map.merge_slashes = False  # a quoted table name may hold two in a row
     with app.app_context():
-        runtime.install(Runtime.make(config, config.database_url))
+        runtime.install(made := Runtime.make(config, config.database_url))
+    app.on_stop = made.waiters.close
     _add_routes(app)
     auth.register(app)
     app.after_request(_finish)
@@ -62,7 +63,7 @@ def create_app(config: Config) -> Flask:
     return app
 
 
-def from_environment(environment: Mapping[str, str] = os.environ) -> Flask:
+def from_environment(environment: Mapping[str, str] = os.environ) -> LeanFlask:
     """The WSGI application as the environment configures it, and its logging. Raises ConfigError."""
     config = Config.read(environment)
     logs.configure(config.log_level)

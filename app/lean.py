@@ -38,6 +38,7 @@ class LeanFlask(Flask):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._matches: dict[tuple[str, str], Match] = {}
+        self.on_stop: Callable[[], None] = lambda: None  # called when the process is to end: see app/worker.py
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself; looking at it costs ten calls a request."""

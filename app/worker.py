@@ -25,13 +25,14 @@ _GRACE_SECONDS = 2.0  # for a request that is just on its way on a kept connecti
 class Worker(GeventWorker):
     """gunicorn's own waits for idle connections too: one browser makes each stop last its ``graceful_timeout``.
 
-    And gunicorn's own answers what it cannot read with HTML, and writes the request line to the log, tokens included.
+    What waits for long by design, it cannot know: an application ends that itself when its ``on_stop`` is called. And
+    gunicorn's own answers what it cannot read with HTML, and writes the request line to the log, tokens included.
     """
 
     def run(self) -> None:
         """As gunicorn's."""
         self._idle: set[_Idle] = set()
-        gevent.spawn(self._end_idle)
+        gevent.spawn(self._end)
         super().run()
 
     def timeout_ctx(self) -> "_Idle":  # type: ignore[override]  # the stubs say that it gives nothing
@@ -57,9 +58,10 @@ class Worker(GeventWorker):
         with suppress(OSError):  # whoever sent that may be gone
             client.sendall(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
 
-    def _end_idle(self) -> None:
+    def _end(self) -> None:
         while self.alive:
-            gevent.sleep(0.5)
+            gevent.sleep(0.1)
+        getattr(self.wsgi, "on_stop", lambda: None)()
         gevent.sleep(_GRACE_SECONDS)
         for idle in list(self._idle):
             get_hub().loop.run_callback(idle.end)

@@ -16,9 +16,12 @@ import sqlalchemy as sa
 
 from app.embedded import EmbeddedPostgresError, embedded_postgres, pg_ctl
 
-# Prints "ready" once it uses the server in the given directory, and leaves when its standard input ends.
+# Prints "ready" once it uses the server in the given directory, and leaves when its standard input ends. Signals have
+# their usual effect, also where whoever runs the tests ignores some, as `nohup` does.
 USER = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from app.embedded import embedded_postgres
 with embedded_postgres(Path(sys.argv[1])):

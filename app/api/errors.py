@@ -25,6 +25,7 @@ STATUS: dict[type[TidemarkError], int] = {
     errors.PreconditionFailed: 412,
     errors.InvalidReport: 422,
     errors.PreconditionRequired: 428,
+    errors.TooManyRequests: 429,
     errors.Unavailable: 503,
 }
 """A class not listed has its base's status."""

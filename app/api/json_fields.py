@@ -34,11 +34,11 @@ class Flag(fields.Boolean):
 
 
 class Seconds(fields.Float):
-    """A positive number of seconds, at most a day."""
+    """A positive number of seconds, at most a day unless told otherwise."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        over_zero = validate.Range(0, MAX_INTERVAL, min_inclusive=False)
-        super().__init__(validate=over_zero, **kwargs)
+    def __init__(self, *, most: float = MAX_INTERVAL, zero: bool = False, **kwargs: Any) -> None:
+        """``zero``: whether that is allowed."""
+        super().__init__(validate=validate.Range(0, most, min_inclusive=zero), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         if isinstance(value, bool | str):

@@ -18,6 +18,7 @@ from app.services.authenticate import Principals
 from app.services.check import Asked, Checked, check
 from app.services.issue import Issuer, IssueRequest
 from app.services.report import Addressed, Recorded, record
+from app.services.waiters import Waiters
 from app.store.batcher import Batcher
 from app.store.engine import AnyRow, admitted, make_engine, run, transact, transact_at_once
 from app.store.status import StatsQuery, read_stats
@@ -41,6 +42,7 @@ class Runtime:
     issue: Batcher[IssueRequest, TokenId]
     check: Batcher[Asked, Checked]
     report: Batcher[Addressed, Recorded]
+    waiters: Waiters
     renderings: Renderings
     principals: Principals
 
@@ -67,6 +69,7 @@ class Runtime:
                 together=transact_at_once,  # who is in the way of one report is not in that of the others
                 key=_address,
             ),
+            waiters=Waiters(engine, database_url, most=config.max_waits, most_of_one=config.max_waits_per_credential),
             renderings=Renderings(),
             principals=Principals(),
         )

@@ -1,16 +1,27 @@
-"""Completion tokens: whether they are complete."""
+"""Completion tokens: whether they are complete, and waiting until they are."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from flask import request
 
 from app.api import examples, runtime
 from app.api.blueprint import Blueprint
+from app.api.errors import members
 from app.api.runtime import tenant
-from app.api.schemas import CompletionStatusSchema
+from app.api.schemas import MAX_TOKENS, CompletionStatusesSchema, CompletionStatusSchema, TokensSchema
 from app.api.stats_json import dump
+from app.api.waiting import PREFER, WAIT, applied, asked_seconds, preferred_seconds, wait_request
 from app.domain.errors import (
     CompletionTokenExpired,
     InvalidParam,
+    InvalidReport,
+    MalformedBody,
     PipelineRestarted,
+    ServiceUnavailable,
+    TidemarkError,
+    TooManyRequests,
     UnknownCompletionToken,
     UnknownEndpointInCompletionToken,
     UnknownPipelineName,
@@ -18,8 +29,12 @@ from app.domain.errors import (
 from app.domain.names import pipeline_name
 from app.domain.roles import Role
 from app.domain.token import TokenStatus
+from app.domain.waiting import Until, Verdict
 from app.lean import LeanResponse as Response
-from app.services.check import Asked
+from app.services.check import Asked, Checked, check
+from app.services.wait import Outcome, together, wait
+from app.store.deadline import patience
+from app.store.engine import run
 
 tokens = Blueprint("tokens", __name__, url_prefix="/v0", description="Completion tokens")
 
@@ -38,6 +53,7 @@ _TOKEN = examples.parameter("token", "query", "A completion token.", examples.TO
     PipelineRestarted(token_epoch=1, current_epoch=2),
     UnknownEndpointInCompletionToken(),
     CompletionTokenExpired(),
+    TooManyRequests(),
 )
 @tokens.response(200, CompletionStatusSchema, example={"status": "complete", "step": 9}, description="Complete.")
 @tokens.alt_response(
@@ -47,20 +63,111 @@ _TOKEN = examples.parameter("token", "query", "A completion token.", examples.TO
     description="In progress.",
     success=True,
 )
-@tokens.doc(parameters=[_TOKEN | {"required": True}])
+@tokens.doc(parameters=[_TOKEN | {"required": True}, WAIT, PREFER])
 def read_completion_status(pipeline: str) -> Response:
-    """Check a completion token
+    """Check a completion token, or wait for it
 
     Required role: `read` or higher.
 
-    A complete token stays complete. One that can never complete is an error, never *inprogress*.
+    A complete token stays complete. One that can never complete is an error, never *inprogress*. With `wait` the answer
+    comes as soon as the token is complete or lost; when the time is over it is the status as it is then.
     """
     tokens_given = request.args.getlist("token")
     token = tokens_given[0] if len(tokens_given) == 1 else ""
-    checked = runtime.current().check(Asked(tenant(), pipeline_name(pipeline), token))
+    checked = _checked(Asked(tenant(), pipeline_name(pipeline), token), asked_seconds())
     complete = checked.status is TokenStatus.COMPLETE
-    body = {"status": checked.status.value, "step": checked.binding if complete else None}
-    response = Response(dump(body), 200 if complete else 202, mimetype="application/json")
+    response = Response(dump(_status(checked)), 200 if complete else 202, mimetype="application/json")
     if complete:
         response.headers["X-Accel-Expires"] = str(COMPLETE_SECONDS)
-    return response
+    return applied(response)
+
+
+@tokens.route("/completion_status", methods=["POST"])
+@tokens.refuses(
+    Role.READ,
+    MalformedBody(),
+    InvalidReport("Invalid fields: tokens", details={"tokens": [f"Length must be between 1 and {MAX_TOKENS}."]}),
+    TooManyRequests(),
+)
+@tokens.response(
+    200,
+    CompletionStatusesSchema,
+    example={"status": "complete", "tokens": [examples.TOKEN | {"status": "complete", "step": 9}]},
+    description="Complete, or failed: it can never become complete.",
+)
+@tokens.alt_response(
+    202,
+    schema=CompletionStatusesSchema,
+    example={"status": "inprogress", "tokens": [examples.TOKEN | {"status": "inprogress", "step": None}]},
+    description="In progress.",
+    success=True,
+)
+@tokens.arguments(TokensSchema, example={"tokens": [examples.TOKEN["token"]], "until": "all", "wait": 30})
+@tokens.doc(parameters=[PREFER])
+def check_tokens(asked: dict[str, Any]) -> Response:
+    """Check many completion tokens, or wait for all or any of them
+
+    Required role: `read` or higher.
+
+    The tokens may be of any connectors and pipelines. Each has its status, or the members of its error; together they
+    are `complete`, `inprogress`, or `failed` where that is for ever out of reach: one of `all` is lost or unknown, or
+    every one of `any`.
+    """
+    wanted = [Asked(tenant(), None, token) for token in asked["tokens"]]
+    seconds = float(preferred_seconds() or 0) if asked["wait"] is None else asked["wait"]
+    outcomes = _outcomes(wanted, seconds, asked["until"])
+    verdict = together(outcomes, asked["until"])
+    items = [{"token": each.token} | _status(outcome) for each, outcome in zip(wanted, outcomes, strict=True)]
+    code = 202 if verdict is Verdict.IN_PROGRESS else 200
+    response = Response(dump({"status": verdict.value, "tokens": items}), code, mimetype="application/json")
+    return response if asked["wait"] is not None else applied(response)
+
+
+def _status(outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome, TidemarkError):
+        return {"status": Verdict.FAILED.value} | members(outcome)
+    complete = outcome.status is TokenStatus.COMPLETE
+    return {"status": outcome.status.value, "step": outcome.binding if complete else None}
+
+
+def _checked(asked: Asked, seconds: float) -> Checked:
+    """The token's status, after a wait; raises what stands against it."""
+    look = runtime.current().check
+    if not seconds:
+        return look(asked)
+
+    def outcome(_: Sequence[int]) -> list[Outcome]:
+        try:
+            return [look(asked)]
+        except ServiceUnavailable:
+            raise
+        except TidemarkError as error:
+            return [error]
+
+    (settled,) = _wait([asked], outcome, seconds, Until.ALL)
+    if isinstance(settled, TidemarkError):
+        raise settled
+    return settled
+
+
+def _outcomes(asked: list[Asked], seconds: float, until: Until) -> Sequence[Outcome]:
+    here = runtime.current()
+
+    def look(places: Sequence[int]) -> Sequence[Outcome]:
+        work = partial(check, asked=[asked[place] for place in places], retention=here.config.token_retention)
+        return run(here.engine, work)
+
+    return _wait(asked, look, seconds, until) if seconds else look(range(len(asked)))
+
+
+def _wait(
+    asked: list[Asked], look: Callable[[Sequence[int]], Sequence[Outcome]], seconds: float, until: Until
+) -> Sequence[Outcome]:
+    """Waits; each look has as much time at the database as a request has that does not wait."""
+    here = runtime.current()
+
+    def patient_look(places: Sequence[int]) -> Sequence[Outcome]:
+        with patience(here.config.request_timeout):
+            return look(places)
+
+    return wait(here.waiters, [each.id for each in asked], patient_look, wait_request(seconds, until))

@@ -25,6 +25,7 @@
     └── Unavailable                         can clear by itself: worth a retry
         ├── NotReady                        the server cannot do its work
         ├── PipelineInteractionNotDeployed  the pipeline is recorded as stopped
+        ├── TooManyRequests                 the credential, or everybody together, has too many that wait
         └── ServiceUnavailable              the database did not answer in time
 
 The class name is the ``error_code`` on the wire (design §5) and the class docstring is the default message.
@@ -203,6 +204,10 @@ class PipelineInteractionNotDeployed(Unavailable):
             f"Pipeline '{pipeline}' is recorded as stopped, so it cannot be interacted with",
             details={"pipeline_name": pipeline},
         )
+
+
+class TooManyRequests(Unavailable):
+    """Too many requests of this credential, or of all, are waiting already; ask without waiting, or later."""
 
 
 class ServiceUnavailable(Unavailable):

@@ -24,7 +24,8 @@ from app.domain.status import (
     Recording,
     Status,
 )
-from app.store import models
+from app.domain.waiting import Standing
+from app.store import models, standings
 from app.store.engine import AnyRow, array, statement
 
 
@@ -100,11 +101,12 @@ def write_removal(connection: Connection, change: Change) -> bool:
         update(table)
         .where(table.id == change.address.id, table.version == change.before.version, table.removed_at.is_(None))
         .values(removed_at=change.at, epoch_number=0, epoch_label=None, received=None, completed=None, frontier=[])
-    )
-    if written.rowcount:
+        .returning(standings.notifying(Standing(change.address.id, 0, change.after.completed_version)))
+    ).all()
+    if written:
         errors = models.ConnectorError
         connection.execute(delete(errors).where(errors.connector_id == change.address.id))
-    return bool(written.rowcount)
+    return bool(written)
 
 
 def write_history(connection: Connection, changes: Sequence[Change]) -> None:
@@ -128,7 +130,7 @@ def _insert(connection: Connection, changes: list[Change]) -> set[UUID]:
 
 
 def _update(connection: Connection, changes: list[Change]) -> set[UUID]:
-    rows = [_row(c) | {"expected_version": c.before.version, "expected_removed": c.before.removed} for c in changes]
+    rows = [_row(c) | _update_row(c) for c in changes]
     return set(connection.scalars(statement("update_connectors"), {"rows": _json(rows)}))
 
 
@@ -160,6 +162,16 @@ def _row(change: Change) -> dict[str, Any]:
         "barrier": status.barrier,
         "completed_frontier": status.completed_frontier.to_json() if status.completed_frontier else None,
         **{name: getattr(status.metrics, name) for name in Metrics.__dataclass_fields__},
+    }
+
+
+def _update_row(change: Change) -> dict[str, Any]:
+    before, after = change.before, change.after
+    return {
+        "expected_version": before.version,
+        "expected_removed": before.removed,
+        # Who waits for what has moved is to be told, and who follows the events.
+        "tell": after.completed_version != before.completed_version or bool(change.events),
     }
 
 

@@ -46,8 +46,17 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a token is looked for: in a pipeline of the tenant, or, where that is None, in all of them."""
+
+    tenant: UUID
+    pipeline_id: UUID | None
+    token: TokenId | None  # None: no token; only whether the pipeline is known is asked
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """What the database knows of a token; ``record`` is None when there is no such token in the pipeline."""
+    """What the database knows of a token; ``record`` is None when there is no such token in that place."""
 
     pipeline_known: bool
     record: TokenRecord | None
@@ -113,12 +122,13 @@ def describe(connection: Connection, token: TokenId) -> Description:
     )
 
 
-def find(connection: Connection, asked: Sequence[tuple[UUID, TokenId | None]]) -> list[Found]:
-    """What is known of each token within the pipeline of this id; of no token, only whether the pipeline is known."""
+def find(connection: Connection, wanted: Sequence[Place]) -> list[Found]:
+    """What is known of each token in its place, in their order."""
     parameters = {
-        "pipelines": array(pipeline for pipeline, _ in asked),
-        "connectors": array(None if token is None else token.connector_id for _, token in asked),
-        "tokens": array(None if token is None else token.id for _, token in asked),
+        "tenants": array(place.tenant for place in wanted),
+        "pipelines": array(place.pipeline_id for place in wanted),
+        "connectors": array(place.token.connector_id if place.token else None for place in wanted),
+        "tokens": array(place.token.id if place.token else None for place in wanted),
     }
     return [
         Found(row.pipeline_known, None if row.token_id is None else _record(row), row.now)

@@ -16,12 +16,13 @@ from app.api.runtime import Runtime
 from app.config import AuthProvider, Config
 from app.domain.roles import Role
 from app.factory import create_app
+from app.lean import LeanFlask
 from app.services.authenticate import create_key
 from app.store.keys import add_tenant
 from tests.api.client import Api
 
 MakeKey = Callable[..., str]
-MakeApp = Callable[..., Flask]
+MakeApp = Callable[..., LeanFlask]
 Contents = Callable[[], list[Any]]
 Unchanged = Callable[[], AbstractContextManager[None]]
 
@@ -31,14 +32,15 @@ _CONTENTS = sa.text((Path(__file__).parent / "contents.sql").read_text())
 @pytest.fixture(scope="session")
 def make_app(database_url: str) -> Iterator[MakeApp]:
     """Makes an application on the shared database, without credentials unless told otherwise."""
-    apps: list[Flask] = []
+    apps: list[LeanFlask] = []
 
-    def make(**settings: Any) -> Flask:
+    def make(**settings: Any) -> LeanFlask:
         apps.append(create_app(Config(**{"database_url": database_url} | settings)))
         return apps[-1]
 
     yield make
     for app in apps:
+        app.on_stop()
         engine_of(app).dispose()
 
 

@@ -46,7 +46,7 @@ def as_arrays(connection: sa.Connection, rows: Rows) -> None:
 
 def _with_arrays() -> tuple[list[tuple[str, str]], sa.TextClause]:
     sql = statement("update_connectors").text
-    found = re.search(r"json_to_recordset\(CAST\(:rows AS json\)\) AS r \((.*?)\n       \)", sql, re.DOTALL)
+    found = re.search(r"json_to_recordset\(CAST\(:rows AS json\)\) AS r \((.*?)\n +\)", sql, re.DOTALL)
     assert found is not None
     columns = [(name, kind) for name, kind in (column.split() for column in found[1].split(","))]
     arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns)

@@ -20,7 +20,7 @@ from app.services import check, issue, report
 from app.services.check import Asked, Checked
 from app.store import engine, models, reports, tokens
 from app.store.reports import Change
-from app.store.tokens import Found, Issued, Wanted
+from app.store.tokens import Found, Issued, Place, Wanted
 
 Patch = pytest.MonkeyPatch
 
@@ -229,16 +229,16 @@ def keeps_tokens_in_memory(patch: Patch) -> None:
             memory[new] = connection.execute(text(_TAKE), {"c": new.connector_id, "t": new.id}).one()
         return made
 
-    def found(connection: Connection, asked: Sequence[tuple[UUID, TokenId | None]]) -> list[Found]:
-        return [remembered(connection, each) for each in asked]
+    def found(connection: Connection, wanted: Sequence[Place]) -> list[Found]:
+        return [remembered(connection, each) for each in wanted]
 
-    def remembered(connection: Connection, asked: tuple[UUID, TokenId | None]) -> Found:
-        sql, token = engine.statement("check_token").text, asked[1]
+    def remembered(connection: Connection, place: Place) -> Found:
+        sql, token = engine.statement("check_token").text, place.token
         if token in memory:
             sql = sql.replace("completion_token AS t", _ROW.format(token.connector_id, token.id, *memory[token]))
         with pytest.MonkeyPatch.context() as remembering:
             remembering.setattr(tokens, "statement", lambda name: text(sql))
-            return find(connection, [asked])[0]
+            return find(connection, [place])[0]
 
     patch.setattr(issue.Issuer, "__init__", started)
     patch.setattr(tokens, "issue", issued)

@@ -227,7 +227,7 @@ def test_a_synchronous_connectors_token_waits_for_its_newest_position(engine: sa
     report(engine, address, None, received=5, completed=5, recording=Recording.SYNCHRONOUS)
     send(engine, address, Report(recording=Recording.SYNCHRONOUS, status=Status(paused=True)))
     token = issue(engine, address)
-    assert check_token(engine, address, token) == Checked(TokenStatus.COMPLETE, 1)
+    assert check_token(engine, address, token) == Checked(TokenStatus.COMPLETE, 1, 1)
 
 
 def test_turning_synchronous_takes_a_position(engine: sa.Engine, address: Address) -> None:
@@ -235,7 +235,7 @@ def test_turning_synchronous_takes_a_position(engine: sa.Engine, address: Addres
     report(engine, address, 0, received=100, completed=100)
     send(engine, address, Report(recording=Recording.SYNCHRONOUS))
     token = issue(engine, address)
-    assert check_token(engine, address, token) == Checked(TokenStatus.IN_PROGRESS, 4)
+    assert check_token(engine, address, token) == Checked(TokenStatus.IN_PROGRESS, 1, 4)
 
 
 def test_only_a_condition_brings_a_removed_connector_back(engine: sa.Engine, address: Address) -> None:

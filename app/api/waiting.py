@@ -1,0 +1,70 @@
+"""How long a request is willing to wait for its answer, and the answer that says what came of it."""
+
+import re
+from functools import partial
+
+from flask import request
+
+from app.api import examples, runtime
+from app.api.hangup import hung_up
+from app.api.runtime import principal
+from app.config import AuthProvider
+from app.domain.errors import InvalidParam
+from app.domain.waiting import Until
+from app.lean import LeanResponse as Response
+from app.services.wait import MOST_SECONDS, WaitRequest
+
+_SECONDS = re.compile(r"\d{1,3}(\.\d{1,9})?", re.ASCII)
+_PREFERENCE = re.compile(r'\s*wait\s*=\s*(?:(\d{1,9})|"(\d{1,9})")\s*(?:;.*)?', re.ASCII | re.IGNORECASE)
+
+WAIT = examples.parameter(
+    "wait",
+    "query",
+    "Seconds to wait for the token to become complete or lost, at most; fractions are allowed.",
+    30,
+    {"type": "number", "minimum": 0, "maximum": MOST_SECONDS},
+)
+PREFER = examples.parameter(
+    "Prefer",
+    "header",
+    "`wait=SECONDS` (RFC 7240) does the same, in whole seconds; more than 60 are taken for 60.",
+    "wait=30",
+    {"type": "string"},
+)
+
+
+def asked_seconds() -> float:
+    """What the query's ``wait`` says, else what ``Prefer`` does, else 0. Raises InvalidParam."""
+    given = request.args.getlist("wait")
+    if not given:
+        return float(preferred_seconds() or 0)
+    if len(given) > 1 or not _SECONDS.fullmatch(given[0]) or float(given[0]) > MOST_SECONDS:
+        raise InvalidParam(f"wait: must be one number of seconds from 0 to {MOST_SECONDS:.0f}")
+    return float(given[0])
+
+
+def preferred_seconds() -> int | None:
+    """The ``wait`` of the header ``Prefer`` (RFC 7240 §4.3): None if it has none that can be honoured."""
+    for preference in request.headers.get("Prefer", "").split(","):
+        if match := _PREFERENCE.fullmatch(preference):
+            return min(int(match[1] or match[2]), int(MOST_SECONDS))
+    return None
+
+
+def wait_request(seconds: float, until: Until = Until.ALL) -> WaitRequest:
+    """The current client's."""
+    nobody = runtime.current().config.auth_provider is AuthProvider.NONE
+    return WaitRequest(
+        seconds=seconds,
+        until=until,
+        holder=None if nobody else principal(),
+        hung_up=partial(hung_up, request.environ),
+    )
+
+
+def applied(response: Response) -> Response:
+    """The response, which says whether the client's preference has been honoured (RFC 7240 §3)."""
+    preferred = preferred_seconds()
+    if preferred is not None and "wait" not in request.args:
+        response.headers["Preference-Applied"] = f"wait={preferred}"
+    return response

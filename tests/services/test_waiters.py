@@ -1,0 +1,327 @@
+"""Those who wait: woken by what settles their needs, by nothing that does not, and never left asleep."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.errors import ServiceUnavailable, TidemarkError, TooManyRequests, UnknownCompletionToken
+from app.domain.names import Address, tenant_id
+from app.domain.token import TokenId, TokenStatus
+from app.domain.waiting import Need, Standing, Until
+from app.services.check import Checked
+from app.services.report import remove_connector
+from app.services.wait import Outcome, WaitRequest, wait
+from app.services.waiters import Waiter, Waiters
+from app.store import keys
+from app.store.engine import transact
+from tests.services.reporting import check_token, issue, report
+
+A, B = uuid.UUID(int=1), uuid.UUID(int=2)
+LONG = 50.0  # seconds: whoever sleeps so long was left asleep, and the test with him
+
+
+def stays() -> bool:
+    """A client that never hangs up."""
+    return False
+
+
+# one waiter, told of standings
+
+
+NEEDS = st.sets(st.builds(Need, st.sampled_from([A, B]), st.integers(1, 2), st.integers(1, 3)), min_size=1, max_size=4)
+TOLD = st.lists(st.builds(Standing, st.sampled_from([A, B]), st.integers(0, 2), st.integers(0, 3)), max_size=6)
+
+
+class Woken(Waiters):
+    """Waiters without a database."""
+
+    def _start(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def registry() -> Woken:
+    return Woken(sa.create_engine("postgresql+psycopg://"), "postgresql+psycopg://", most=10, most_of_one=10)
+
+
+def awake(waiter: Waiter) -> bool:
+    """Whether it would not sleep now."""
+    return waiter._event.is_set()
+
+
+@given(needs=NEEDS, while_looking=TOLD, while_asleep=TOLD, any_will_do=st.booleans())
+def test_a_waiter_is_woken_by_just_what_settles_enough(
+    registry: Woken, needs: set[Need], while_looking: list[Standing], while_asleep: list[Standing], any_will_do: bool
+) -> None:
+    """Against a waiter that looks at all it has ever been told, whether that was while it looked or while it slept."""
+    enough = 1 if any_will_do else len(needs)
+    with registry.admit(None, stays) as waiter:
+        waiter.listen({A, B})
+        for standing in while_looking:
+            registry.tell(standing)
+        assert awake(waiter) == bool(while_looking), "before it has said what it needs, anything wakes it"
+        waiter.need(needs, enough=enough)
+        for told in [while_looking, *([*while_looking, *while_asleep[:n]] for n in range(1, len(while_asleep) + 1))]:
+            if len(told) > len(while_looking):
+                registry.tell(told[-1])
+            by = [next((s for s in told if s.connector_id == n.connector_id and s.settles(n)), None) for n in needs]
+            lost = any(s and s.epoch_number != n.epoch_number for s, n in zip(by, needs, strict=True))
+            assert awake(waiter) == (lost or len(needs) - by.count(None) >= enough)
+    assert not registry._registry, "nothing is kept of one who has left"
+
+
+def test_a_planted_waiter_that_forgets_what_it_heard_is_found(registry: Woken, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Waiter.need
+
+    def forgetful(self: Waiter, needs: set[Need], *, enough: int) -> None:
+        self._heard = []
+        honest(self, needs, enough=enough)
+
+    monkeypatch.setattr(Waiter, "need", forgetful)
+    with pytest.raises(AssertionError):
+        test_a_waiter_is_woken_by_just_what_settles_enough(registry)
+
+
+def test_only_so_many_may_wait_and_so_many_of_one(registry: Woken) -> None:
+    few = Woken(registry._engine, "postgresql+psycopg://", most=3, most_of_one=2)
+    with few.admit("a", stays), few.admit("a", stays):
+        with pytest.raises(TooManyRequests), few.admit("a", stays):
+            pass
+        with few.admit("b", stays), pytest.raises(TooManyRequests), few.admit(None, stays):
+            pass
+        with few.admit(None, stays):
+            pass
+    assert (few._waiting, few._holders) == (set(), {})
+
+
+# waits, on a database
+
+
+class Waits:
+    """Waits in threads of their own, on tokens of one connector."""
+
+    def __init__(self, engine: sa.Engine, url: str) -> None:
+        self.engine = engine
+        self.waiters = Waiters(engine, url, most=100, most_of_one=100)
+        self.address = Address(tenant_id("waits"), "p", "t", uuid.uuid4().hex)
+        self.looks = 0
+        self.pool = ThreadPoolExecutor(40)
+        self.version = 0
+        with engine.begin() as connection:
+            keys.add_tenant(connection, "waits")
+        self.report(1, 1)
+
+    def report(self, received: int, completed: int, epoch: str | None = None) -> None:
+        self.version = report(
+            self.engine, self.address, self.version, received=received, completed=completed, epoch=epoch
+        )
+
+    def check(self, tokens: Sequence[TokenId], places: Sequence[int]) -> list[Outcome]:
+        try:
+            return [self.check_one(tokens[place]) for place in places]
+        finally:
+            self.looks += 1
+
+    def check_one(self, token: TokenId) -> Outcome:
+        try:
+            return check_token(self.engine, self.address, token)
+        except ServiceUnavailable:
+            raise
+        except TidemarkError as error:
+            return error
+
+    def start(
+        self,
+        *tokens: TokenId,
+        seconds: float = LONG,
+        until: Until = Until.ALL,
+        hung_up: Callable[[], bool] = stays,
+    ) -> "Future[list[Outcome]]":
+        """A wait, which has looked once and sleeps."""
+        request = WaitRequest(seconds=seconds, until=until, holder=None, hung_up=hung_up)
+        looks = self.looks
+        future = self.pool.submit(wait, self.waiters, tokens, lambda places: self.check(tokens, places), request)
+        _until(lambda: self.looks > looks)
+        return future
+
+    def statuses(self, waiting: "Future[list[Outcome]]") -> list[TokenStatus | str]:
+        outcomes = waiting.result(LONG)
+        return [each.status if isinstance(each, Checked) else each.code for each in outcomes]
+
+
+@pytest.fixture
+def waits(clone: str, clone_engine: sa.Engine) -> Iterator[Waits]:
+    waits = Waits(clone_engine, clone)
+    yield waits
+    waits.waiters.close()
+    waits.pool.shutdown()
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LONG
+    while not holds():
+        assert time.monotonic() < deadline, "it never held"
+        time.sleep(0.01)
+
+
+COMPLETE, IN_PROGRESS = TokenStatus.COMPLETE, TokenStatus.IN_PROGRESS
+
+
+def test_a_wait_ends_when_the_token_is_complete(waits: Waits) -> None:
+    waiting = waits.start(issue(waits.engine, waits.address))
+    waits.report(1, 1)
+    assert not waiting.done()
+    waits.report(1, 1)
+    assert waits.statuses(waiting) == [COMPLETE]
+
+
+def test_a_wait_ends_when_the_token_is_lost(waits: Waits) -> None:
+    restarted = waits.start(issue(waits.engine, waits.address))
+    waits.report(1, 1, "next")
+    assert waits.statuses(restarted) == ["PipelineRestarted"]
+    removed = waits.start(issue(waits.engine, waits.address))
+    transact(waits.engine, lambda connection: remove_connector(connection, waits.address))
+    assert waits.statuses(removed) == ["UnknownEndpointInCompletionToken"]
+
+
+def test_what_needs_no_wait_is_answered_at_once(waits: Waits) -> None:
+    token = issue(waits.engine, waits.address)
+    waits.report(1, 1)
+    waits.report(1, 1)
+    assert waits.statuses(waits.start(token)) == [COMPLETE]
+    unknown = TokenId(waits.address.id, uuid.UUID(int=token.id.int ^ 1))
+    assert waits.statuses(waits.start(unknown)) == [UnknownCompletionToken.__name__]
+    assert waits.looks == 2
+
+
+def test_when_the_time_is_over_the_status_is_the_one_of_then(waits: Waits) -> None:
+    assert waits.statuses(waits.start(issue(waits.engine, waits.address), seconds=0.2)) == [IN_PROGRESS]
+    assert waits.looks == 2
+
+
+def test_all_or_any_of_several(waits: Waits) -> None:
+    early = issue(waits.engine, waits.address)
+    waits.report(1, 1)
+    late = issue(waits.engine, waits.address)
+    every, one = waits.start(early, late), waits.start(early, late, until=Until.ANY)
+    waits.report(1, 1)
+    assert waits.statuses(one) == [COMPLETE, IN_PROGRESS]
+    assert not every.done()
+    waits.report(1, 1)
+    assert waits.statuses(every) == [COMPLETE, COMPLETE]
+
+
+def test_one_that_is_lost_ends_the_wait_for_all(waits: Waits) -> None:
+    token = issue(waits.engine, waits.address)
+    unknown = TokenId(waits.address.id, uuid.UUID(int=token.id.int ^ 1))
+    assert waits.statuses(waits.start(token, unknown)) == [IN_PROGRESS, "UnknownCompletionToken"]
+    any_will_do = waits.start(token, unknown, until=Until.ANY)
+    waits.report(1, 1)
+    waits.report(1, 1)
+    assert waits.statuses(any_will_do) == [COMPLETE, "UnknownCompletionToken"]
+
+
+def test_sleepers_hold_no_connection_and_cost_two_statements_a_second_at_most(waits: Waits) -> None:
+    """All of them together. What comes over the wire counts: the listener's connection says nothing meanwhile."""
+    token = issue(waits.engine, waits.address)
+    waiting = [waits.start(token) for _ in range(30)]
+    lock, sent, started = Lock(), [], time.monotonic()
+
+    def count(*arguments: object) -> None:
+        with lock:
+            sent.append(arguments[2])
+
+    sa.event.listen(waits.engine, "before_cursor_execute", count)
+    _until(lambda: len(sent) >= 3)
+    assert time.monotonic() - started > 1.0
+    assert not any(each.done() for each in waiting)
+    assert waits.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    waits.report(1, 1)
+    waits.report(1, 1)
+    assert all(waits.statuses(each) == [COMPLETE] for each in waiting)
+    assert waits.waiters._registry == {}
+
+
+def test_without_any_notification_the_wait_ends_all_the_same(waits: Waits) -> None:
+    """As when it was lost, or came from where none can: the connector moves, and nobody is told."""
+    waiting = waits.start(issue(waits.engine, waits.address))
+    with waits.engine.begin() as connection:
+        moved = "UPDATE connector SET version = version + 2, completed_version = version + 2 WHERE id = :id"
+        connection.execute(sa.text(moved), {"id": waits.address.id})
+    assert waits.statuses(waiting) == [COMPLETE]
+
+
+def test_a_listener_that_is_cut_off_keeps_nobody_asleep(waits: Waits) -> None:
+    waiting = waits.start(issue(waits.engine, waits.address))
+    for _ in range(2):
+        with waits.engine.begin() as connection:
+            cut = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            connection.execute(sa.text(cut))
+        waits.report(1, 1)
+    assert waits.statuses(waiting) == [COMPLETE]
+
+
+def test_a_database_that_does_not_answer_costs_time_only(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = issue(waits.engine, waits.address)
+    answers = iter([False, False])
+
+    def check(token: TokenId) -> Outcome:
+        if next(answers, True):
+            return Waits.check_one(waits, token)
+        raise ServiceUnavailable
+
+    monkeypatch.setattr(waits, "check_one", check)
+    waiting = waits.start(token)
+    waits.report(1, 1)
+    waits.report(1, 1)
+    assert waits.statuses(waiting) == [COMPLETE]
+
+
+def test_at_the_end_a_database_that_does_not_answer_is_told(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(token: TokenId) -> Outcome:
+        raise ServiceUnavailable
+
+    monkeypatch.setattr(waits, "check_one", check)
+    with pytest.raises(ServiceUnavailable):
+        waits.start(TokenId(waits.address.id, uuid.uuid4()), seconds=0.1).result(LONG)
+
+
+def test_one_who_has_hung_up_is_forgotten(waits: Waits) -> None:
+    gone: list[bool] = []
+    waiting = waits.start(issue(waits.engine, waits.address), hung_up=lambda: bool(gone))
+    assert not waiting.done()
+    gone.append(True)
+    assert waits.statuses(waiting) == [IN_PROGRESS]
+    assert waits.waiters._waiting == set()
+
+
+def test_when_the_process_ends_everybody_is_answered_as_things_stand(waits: Waits) -> None:
+    token = issue(waits.engine, waits.address)
+    waiting = [waits.start(token) for _ in range(3)]
+    waits.waiters.close()
+    assert [waits.statuses(each) for each in waiting] == [[IN_PROGRESS]] * 3
+    assert waits.statuses(waits.start(token)) == [IN_PROGRESS], "nor does anybody sleep who comes later"
+
+
+@pytest.mark.parametrize("payload", ["nonsense", "1 2 3", f"{A} x 1", f"{A} 1 2 3", "", ",", " "])
+def test_what_anybody_notifies_wakes_nobody_for_good(waits: Waits, payload: str) -> None:
+    waiting = waits.start(issue(waits.engine, waits.address))
+    with waits.engine.begin() as connection:
+        connection.execute(sa.text("SELECT pg_notify('tidemark_moved', :payload)"), {"payload": payload})
+        lie = f"{waits.address.id} 1 {2**62}"
+        connection.execute(sa.text("SELECT pg_notify('tidemark_moved', :payload)"), {"payload": lie})
+    _until(lambda: waits.looks >= 2)
+    assert not waiting.done(), waiting.result()
+    waits.report(1, 1)
+    waits.report(1, 1)
+    assert waits.statuses(waiting) == [COMPLETE]
