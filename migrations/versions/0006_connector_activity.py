@@ -7,19 +7,22 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-# What is derived from what stands in the lateral subqueries, each derived once. A report is stale when it is older than
-# three of its intervals (`stale_for` in app/domain/status.py). `greatest` minds no null: without a checkpoint it is 0.
-# The clock may be a little behind that of a report recorded meanwhile, and no age or lag is negative.
+# What others are derived from stands in the lateral subqueries. A report is stale when it is older than three of its
+# intervals (`stale_for` in app/domain/status.py). The rank says the same as the columns it sums up, but from the row
+# itself, because the list computes it of every connector. `greatest` minds no null: without a checkpoint it is 0. The
+# clock may be a little behind that of a report recorded meanwhile, and no age or lag is negative. The tenant is the
+# pipeline's, from where an index leads to its connectors.
 _VIEW = """
 CREATE VIEW connector_activity AS
-SELECT c.id AS connector_id, c.tenant_id, p.name AS pipeline, p.status AS pipeline_status,
+SELECT c.id AS connector_id, p.tenant_id, p.id AS pipeline_id, p.name AS pipeline, p.status AS pipeline_status,
        c.table_name, c.connector_name, c.table_name || '.' || c.connector_name AS endpoint_name,
        l.lifecycle, s.progress, s.health_status, s.health_description,
-       CASE WHEN l.lifecycle = 'failed' THEN 0
-            WHEN s.health_status = 'Unhealthy' THEN 1
-            WHEN s.progress = 'stalled' THEN 2
-            WHEN s.progress = 'rewound' THEN 3
-            WHEN s.progress = 'unknown' AND l.lifecycle <> 'removed' THEN 4
+       CASE WHEN c.removed_at IS NOT NULL THEN 5
+            WHEN c.fatal_error IS NOT NULL THEN 0
+            WHEN a.stale OR c.health_status = 'Unhealthy' THEN 1
+            WHEN c.completed IS NULL OR c.progress IS NULL THEN 4
+            WHEN c.progress = 'stalled' THEN 2
+            WHEN c.progress = 'rewound' THEN 3
             ELSE 5
        END AS rank,
        CASE WHEN c.completed IS NOT NULL THEN c.lag_records END AS lag_records,
@@ -35,7 +38,7 @@ SELECT c.id AS connector_id, c.tenant_id, p.name AS pipeline, p.status AS pipeli
   JOIN pipeline AS p ON p.id = c.pipeline_id
  CROSS JOIN LATERAL (
        SELECT date_part('epoch', now() - c.recorded_at) AS age,
-              c.removed_at IS NULL AND c.recorded_at < now() - make_interval(secs => 3 * c.interval_seconds) AS stale
+              c.removed_at IS NULL AND c.recorded_at + c.interval_seconds * interval '3 seconds' < now() AS stale
        ) AS a
  CROSS JOIN LATERAL (
        SELECT CASE WHEN c.removed_at IS NOT NULL THEN 'removed'
