@@ -27,6 +27,7 @@ POSITIONS: dict[str, dict[str, Any]] = {
     "none": {"received": None, "completed": None, "frontier": [], "progress": None},
     "completed unknown": {"received": 5, "completed": None, "frontier": True, "progress": None},
     "not judged": {"received": 5, "completed": 3, "frontier": True, "progress": None},
+    "forgotten by an older release": {"received": 5, "completed": None, "frontier": True, "progress": "idle", "lag": 2},
     "idle": {"received": 5, "completed": 5, "frontier": [], "progress": "idle"},
     **{
         progress: {"received": 5, "completed": 3, "frontier": True, "progress": progress}
@@ -50,7 +51,8 @@ def address(engine: sa.Engine) -> Address:
 def stored(tenant: uuid.UUID, number: int, now: datetime, state: tuple[Any, ...]) -> dict[str, Any]:
     """A connector's row in this state, last reported `AGE` ago, whose input has waited for twice as long."""
     removed, failed, finished, paused, health, interval, position = state
-    place = POSITIONS["none" if removed else position]
+    place = dict(POSITIONS["none" if removed else position])
+    lag_records = place.pop("lag", None if place["completed"] is None else 5 - place["completed"])
     name = f"{number:05}"
     address = Address(tenant, "demo", "orders", name)
     zeros = dict.fromkeys(("total_bytes", "total_records", "buffered_records", "buffered_bytes"), 0)
@@ -71,7 +73,7 @@ def stored(tenant: uuid.UUID, number: int, now: datetime, state: tuple[Any, ...]
         "completed_version": 5,
         **place,
         "frontier": [[6, (now - 2 * AGE).isoformat(), 5]] if place["frontier"] else [],
-        "lag_records": None if place["completed"] is None else 5 - place["completed"],
+        "lag_records": lag_records,
         "num_transport_errors": 2,
         "num_parse_errors": 1,
         "end_of_input": finished,
@@ -170,6 +172,10 @@ def test_a_restored_connector_starts_anew(engine: sa.Engine, address: Address) -
     for version in range(4):
         report(engine, address, version, received=5, completed=3)
     transact(engine, lambda c: remove_connector(c, address))
+    c = models.Connector
+    with engine.connect() as connection:
+        kept = connection.execute(sa.select(c.progress, c.unmoved, c.lag_records).where(c.id == address.id)).one()
+    assert kept == (None, 0, None)
     send(engine, address, Report(if_match=0))
     row = activity(engine, address)
     assert (row.lifecycle, row.progress, row.unmoved, row.lag_records) == ("running", "unknown", 0, None)
