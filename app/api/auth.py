@@ -15,6 +15,7 @@ ROLES: dict[str, Role | None] = {
     "connectors.put_report": Role.WRITE,
     "connectors.delete_connector": Role.WRITE,
     "connectors.issue_completion_token": Role.WRITE,
+    "fleet.list_connectors": Role.READ,
     "tokens.read_completion_status": Role.READ,
     "tokens.check_tokens": Role.READ,
     "reports.post_reports": Role.WRITE,

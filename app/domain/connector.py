@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from app.domain.activity import Pace, follow
 from app.domain.errors import EpochSuperseded, PositionRegressed, PreconditionFailed, PreconditionRequired
 from app.domain.frontier import Checkpoint, Frontier, advance, append, thin
 from app.domain.position import Position
@@ -60,6 +61,7 @@ class Connector:
     completed: Position | None = None
     completed_version: int = 0
     frontier: Frontier = ()
+    pace: Pace = field(default_factory=Pace)
     status: Status = field(default_factory=Status)
     recorded_at: datetime | None = None
     observed_at: datetime | None = None  # when an observation was last kept
@@ -173,7 +175,7 @@ def accept(
 
 def remove(connector: Connector) -> Removed:
     """The connector marked removed, its epoch closed. Versions and epoch numbers are kept, to go on counting."""
-    removed = replace(connector, removed=True, epoch=None, received=None, completed=None, frontier=())
+    removed = replace(connector, removed=True, epoch=None, received=None, completed=None, frontier=(), pace=Pace())
     return Removed(connector=removed, closed=_end_of_epoch(connector))
 
 
@@ -231,6 +233,7 @@ def _take_position(connector: Connector, position: StreamPosition, now: datetime
         # Never lower than it was: versions only grow, and a rewound consumer drops no checkpoint.
         completed_version=connector.completed_version if dropped is None else dropped,
         frontier=thin(frontier),
+        pace=follow(connector.pace, connector.completed, position.completed, waits=bool(frontier)),
     )
 
 
@@ -269,7 +272,7 @@ def _rewound(before: Connector, after: Connector) -> bool:
     """Whether the completed position went back; what is not known cannot have."""
     if before.completed is None or after.completed is None:
         return False
-    return any(after.completed.offsets.get(name, 0) < offset for name, offset in before.completed.offsets.items())
+    return before.completed.exceeds(after.completed)
 
 
 def _worth_observing(before: Connector, after: Connector, events: tuple[Event, ...], due: datetime) -> bool:

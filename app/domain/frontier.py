@@ -74,12 +74,16 @@ class Lag:
     seconds: float | None
 
 
+def lag_records(received: Position | None, completed: Position | None) -> int | None:
+    """How many records are received and not completed; None where it is not known."""
+    return None if received is None or completed is None else completed.records_until(received)
+
+
 def lag(
     received: Position | None, completed: Position | None, *, waiting_since: datetime | None, as_of: datetime
 ) -> Lag:
     """The lag between two positions, whose oldest checkpoint has waited since then (None: nothing waits)."""
     if received is None:
         return Lag(records=None, seconds=None)
-    records = None if completed is None else completed.records_until(received)
     seconds = 0.0 if waiting_since is None else max(0.0, (as_of - waiting_since).total_seconds())
-    return Lag(records=records, seconds=seconds)
+    return Lag(records=lag_records(received, completed), seconds=seconds)

@@ -64,6 +64,13 @@ class Position:
                 return name, before, now
         return None
 
+    def exceeds(self, other: "Position") -> bool:
+        """Whether some component is further here than in ``other``, where a missing one counts as 0.
+
+        Of two positions, each may exceed the other.
+        """
+        return any(other.offsets.get(name, 0) < offset for name, offset in self.offsets.items())
+
     def records_until(self, later: "Position") -> int | None:
         """How many records lie between this position and ``later``, never negative.
 

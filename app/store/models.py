@@ -26,6 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 Timestamp = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 Created = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]
 Count = Annotated[int, mapped_column(BigInteger)]
+Records = Annotated[Decimal, mapped_column(Numeric)]  # a sum over components: may pass 2^63
 Json = Annotated[Any, mapped_column(JSONB(none_as_null=True))]
 ConnectorKey = Annotated[UUID, mapped_column(Uuid, ForeignKey("connector.id"), primary_key=True)]
 
@@ -141,6 +142,9 @@ class Connector(Reported, Base):
             name="counters_not_negative",
         ),
         CheckConstraint("health_status IN ('Healthy', 'Unhealthy')", name="health_status"),
+        CheckConstraint("progress IN ('idle', 'moving', 'stalled', 'rewound')", name="progress"),
+        CheckConstraint("unmoved >= 0", name="unmoved"),
+        CheckConstraint("lag_records >= 0", name="lag_records"),
         Index("ix_connector_pipeline_id", "pipeline_id", "table_name", "connector_name"),
         {"postgresql_with": {"fillfactor": "70"}},
     )
@@ -167,6 +171,10 @@ class Connector(Reported, Base):
     completed: Mapped[Json | None]
     completed_version: Mapped[Count]
     frontier: Mapped[Json]  # [[version, recorded at, received position], ...], oldest first
+
+    progress: Mapped[str | None]  # null: not known
+    unmoved: Mapped[Count] = mapped_column(server_default="0")  # reports in a row: input waits, none completed
+    lag_records: Mapped[Records | None]
 
     health_description: Mapped[str | None]
     completed_frontier: Mapped[Json | None]
@@ -244,7 +252,7 @@ class Observation(Reported, Base):
     received: Mapped[Json | None]
     completed: Mapped[Json | None]
     completed_version: Mapped[Count]
-    lag_records: Mapped[Decimal | None] = mapped_column(Numeric)  # a sum over components: may pass 2^63
+    lag_records: Mapped[Records | None]
     lag_seconds: Mapped[float | None]
 
 

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.domain.activity import Pace, Progress
 from app.domain.connector import Connector, Epoch, EpochClosed, Event
-from app.domain.frontier import Checkpoint, lag
+from app.domain.frontier import Checkpoint, lag, lag_records
 from app.domain.names import Address
 from app.domain.position import Position
 from app.domain.status import (
@@ -100,7 +101,17 @@ def write_removal(connection: Connection, change: Change) -> bool:
     written = connection.execute(
         update(table)
         .where(table.id == change.address.id, table.version == change.before.version, table.removed_at.is_(None))
-        .values(removed_at=change.at, epoch_number=0, epoch_label=None, received=None, completed=None, frontier=[])
+        .values(
+            removed_at=change.at,
+            epoch_number=0,
+            epoch_label=None,
+            received=None,
+            completed=None,
+            frontier=[],
+            progress=None,
+            unmoved=0,
+            lag_records=None,
+        )
         .returning(standings.notifying(Standing(change.address.id, 0, change.after.completed_version)))
     ).all()
     if written:
@@ -156,6 +167,8 @@ def _row(change: Change) -> dict[str, Any]:
         "completed": _position(connector.completed),
         "completed_version": connector.completed_version,
         "frontier": [[c.version, c.at.isoformat(), c.received.to_json()] for c in connector.frontier],
+        **_pace(connector.pace),
+        "lag_records": lag_records(connector.received, connector.completed),
         "fatal_error": status.fatal_error,
         **_health(status.health),
         "paused": status.paused,
@@ -186,6 +199,12 @@ def _names(address: Address) -> dict[str, Any]:
 
 def _position(position: Position | None) -> int | dict[str, int] | None:
     return None if position is None else position.to_json()
+
+
+def _pace(pace: Pace) -> dict[str, Any]:
+    """What is not known is stored as null."""
+    known = pace.progress is not Progress.UNKNOWN
+    return {"progress": pace.progress.value if known else None, "unmoved": pace.unmoved}
 
 
 def _health(health: Health | None) -> dict[str, str | None]:
@@ -227,8 +246,7 @@ def _event(change: Change, event: Event) -> dict[str, Any]:
 def _observation(change: Change) -> dict[str, Any]:
     after = change.after
     behind = lag(after.received, after.completed, waiting_since=after.waiting_since, as_of=change.at)
-    row = {"connector_id": change.address.id, "lag_records": behind.records, "lag_seconds": behind.seconds}
-    return _row(change) | row
+    return _row(change) | {"connector_id": change.address.id, "lag_seconds": behind.seconds}
 
 
 def _error(change: Change, error: ConnectorError) -> dict[str, Any]:
@@ -260,6 +278,7 @@ def _connector(row: AnyRow) -> Connector:
             Checkpoint(version, Position.parse(received), datetime.fromisoformat(at))
             for version, at, received in row.frontier
         ),
+        pace=Pace(progress=Progress(row.progress or "unknown"), unmoved=row.unmoved),
         status=_status(row),
         recorded_at=row.recorded_at,
         observed_at=row.observed_at,

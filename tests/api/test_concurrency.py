@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from time import monotonic
 from typing import Any, TypeVar
 
 import pytest
@@ -197,9 +196,8 @@ def test_a_locked_connector_holds_up_nobody_elses_report(api: Api, engine: sa.En
         holder.execute(locked, {"tenant": api.tenant_id})
         for version in (1, 2):
             answers = {name: clients.submit(api.report, {}, version, connector_of(name)) for name in names}
-            started = monotonic()
             assert [answers[name].result().status_code for name in names[1:]] == [204] * 7
-            assert monotonic() - started < 3
+            assert not answers["c0"].done(), "they have waited with it"
             assert answers["c0"].result().status_code in ((503,) if version == 1 else (503, 412))
 
 

@@ -76,6 +76,19 @@ def test_stats_are_read_in_one_statement(api: Api, counter: Counter, connector: 
     assert counter.take() == 1
 
 
+def test_a_page_of_the_fleet_takes_one_statement(api: Api, counter: Counter, connector: str, pipeline: str) -> None:
+    assert api.report({}, 0, f"{connector}-2").status_code == 201
+    counter.take()
+    url: str | None = f"?pipeline={pipeline.rpartition('/')[2]}&limit=1"
+    for _ in range(2):
+        response = api.get(f"/v0/connectors{url}")
+        url = response.get_json()["next"]
+        assert (response.status_code, counter.take()) == (200, 1)
+    assert url is None
+    assert api.get("/v0/connectors?limit=0").status_code == 400
+    assert counter.take() == 0
+
+
 def test_a_token_is_issued_in_one_statement_and_checked_in_one(
     api: Api, counter: Counter, connector: str, pipeline: str
 ) -> None:

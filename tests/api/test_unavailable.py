@@ -25,6 +25,7 @@ REQUESTS: list[tuple[str, str, Any]] = [
     ("GET", f"{PIPELINE}/completion_status?token={TOKEN}", None),
     ("GET", f"{PIPELINE}/completion_status?token=malformed", None),
     ("POST", REPORTS, [{"table": "orders", "connector": "billing", "if_match": 0}]),
+    ("GET", "/v0/connectors", None),
     ("GET", "/v0/pipelines", None),
     ("GET", PIPELINE, None),
     ("PUT", PIPELINE, {"deployment_status": "Running"}),

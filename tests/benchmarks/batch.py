@@ -22,7 +22,7 @@ OURS, BY_HAND = 8, 9  # pipelines
 _WRITE = (Path(__file__).with_name("sql") / "write_reports.sql").read_text()
 _JSON = ("received", "completed", "frontier", "completed_frontier")
 _READ = """
-    SELECT c.*, o.lag_records, o.lag_seconds
+    SELECT c.*, o.lag_records AS observed_lag_records, o.lag_seconds
       FROM connector AS c
       JOIN pipeline AS p ON p.id = c.pipeline_id
       LEFT JOIN observation AS o

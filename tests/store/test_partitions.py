@@ -150,7 +150,8 @@ def test_a_token_is_looked_up_by_its_keys_whatever_the_planner_knows(clone: str,
     ensure_partitions(clone)
     report(clone_engine, ADDRESS, 0, received=1, completed=0)
     token = issue(clone_engine, ADDRESS)
-    arguments = {"pipelines": ADDRESS.pipeline_id, "connectors": token.connector_id, "tokens": token.id}
+    place = {"tenants": ADDRESS.tenant, "pipelines": ADDRESS.pipeline_id}
+    arguments = place | {"connectors": token.connector_id, "tokens": token.id}
     parameters = {name: f"{{{value}}}" for name, value in arguments.items()}
     explained = sa.text(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {statement('check_token').text}")
     with clone_engine.begin() as connection:

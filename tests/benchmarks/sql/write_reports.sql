@@ -14,14 +14,15 @@ WITH r AS (
                CAST(%(end_of_input)s AS bool[]), CAST(%(processing_latency_p99_micros)s AS bigint[]),
                CAST(%(fatal_error)s AS text[]), CAST(%(health_status)s AS text[]),
                CAST(%(health_description)s AS text[]), CAST(%(paused)s AS bool[]), CAST(%(barrier)s AS bool[]),
-               CAST(%(completed_frontier)s AS jsonb[]), CAST(%(lag_records)s AS numeric[]),
+               CAST(%(completed_frontier)s AS jsonb[]), CAST(%(progress)s AS text[]),
+               CAST(%(unmoved)s AS bigint[]), CAST(%(lag_records)s AS numeric[]),
                CAST(%(lag_seconds)s AS float8[])
            ) AS r (
                id, expected_version, version, recorded_at, observed_at, recording, interval_seconds, last_epoch,
                epoch_number, epoch_label, position_version, received, completed, completed_version, frontier,
                total_bytes, total_records, buffered_records, buffered_bytes, num_transport_errors, num_parse_errors,
                end_of_input, processing_latency_p99_micros, fatal_error, health_status, health_description, paused,
-               barrier, completed_frontier, lag_records, lag_seconds
+               barrier, completed_frontier, progress, unmoved, lag_records, lag_seconds
            )
 ), written AS (
     UPDATE connector AS c
@@ -35,7 +36,8 @@ WITH r AS (
            num_parse_errors = r.num_parse_errors, end_of_input = r.end_of_input,
            processing_latency_p99_micros = r.processing_latency_p99_micros, fatal_error = r.fatal_error,
            health_status = r.health_status, health_description = r.health_description, paused = r.paused,
-           barrier = r.barrier, completed_frontier = r.completed_frontier
+           barrier = r.barrier, completed_frontier = r.completed_frontier, progress = r.progress, unmoved = r.unmoved,
+           lag_records = r.lag_records
       FROM r
      WHERE c.id = r.id AND c.version = r.expected_version AND c.removed_at IS NULL
     RETURNING c.id
