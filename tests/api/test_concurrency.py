@@ -197,7 +197,7 @@ def test_a_locked_connector_holds_up_nobody_elses_report(api: Api, engine: sa.En
         for version in (1, 2):
             answers = {name: clients.submit(api.report, {}, version, connector_of(name)) for name in names}
             assert [answers[name].result().status_code for name in names[1:]] == [204] * 7
-            assert not answers["c0"].done(), "they have waited with it"
+            assert version == 2 or not answers["c0"].done(), "they have waited with it"
             assert answers["c0"].result().status_code in ((503,) if version == 1 else (503, 412))
 
 
