@@ -1,6 +1,6 @@
 """What a request works with: made once per process by the factory, fetched by the views."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, cast
@@ -29,7 +29,6 @@ _MAX_BATCH = 100  # items; a transaction of so many reports is still a short one
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Outcomes = list[Answer | TidemarkError]
-Work = Callable[[Connection], Outcomes[Answer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +57,10 @@ class Runtime:
         return cls(
             config=config,
             engine=engine,
-            stats=_batcher(engine, run, read_stats),
-            issue=_batcher(engine, run, Issuer().issue),
-            check=_batcher(engine, run, partial(check, retention=config.token_retention)),
-            # As if the reports to one connector had come one after another: each is a batch's only one.
-            report=_batcher(
-                engine,
-                transact,
-                partial(record, keep_every=config.history_interval),
-                together=transact_at_once,  # who is in the way of one report is not in that of the others
-                key=_address,
-            ),
+            stats=_batcher(engine, read_stats),
+            issue=_batcher(engine, Issuer().issue),
+            check=_batcher(engine, partial(check, retention=config.token_retention)),
+            report=_report_batcher(engine, config),
             waiters=Waiters(engine, database_url, most=config.max_waits, most_of_one=config.max_waits_per_credential),
             renderings=Renderings(),
             principals=Principals(),
@@ -95,22 +87,32 @@ def tenant() -> UUID:
     return principal().tenant_id
 
 
-def _batcher(
-    engine: Engine,
-    alone: Callable[[Engine, Work[Answer]], Outcomes[Answer]],
-    work: Callable[[Connection, Sequence[Item]], Outcomes[Answer]],
-    *,
-    together: Callable[[Engine, Work[Answer]], Outcomes[Answer]] | None = None,
-    key: Callable[[Item], Hashable] | None = None,
-) -> Batcher[Item, Answer]:
-    """``alone`` is how a single item is worked off at the engine, ``together`` how several are, if otherwise."""
+def _batcher(engine: Engine, work: Callable[[Connection, Sequence[Item]], Outcomes[Answer]]) -> Batcher[Item, Answer]:
+    """Of what is one statement, which commits by itself."""
 
-    def at_database(items: Sequence[Item]) -> Outcomes[Answer]:
-        execute = together if together and len(items) > 1 else alone
-        return execute(engine, lambda connection: work(connection, items))
+    def batch(items: Sequence[Item]) -> Outcomes[Answer]:
+        return run(engine, lambda connection: work(connection, items))
 
-    return Batcher(at_database, admit=partial(admitted, engine), max_batch=_MAX_BATCH, key=key)
+    return Batcher(batch, admit=partial(admitted, engine), max_batch=_MAX_BATCH)
 
 
-def _address(item: Addressed) -> Hashable:
-    return item.address
+def _report_batcher(engine: Engine, config: Config) -> Batcher[Addressed, Recorded]:
+    """As if the reports to one connector had come one after another: each is a batch's only one.
+
+    And as if those to others had not: a batch is in a hurry, and whom somebody is in the way of waits alone.
+    """
+    work = partial(record, keep_every=config.history_interval)
+
+    def batch(items: Sequence[Addressed]) -> Outcomes[Recorded]:
+        return transact_at_once(engine, lambda connection: work(connection, items, hurry=True))
+
+    def alone(item: Addressed) -> Recorded | TidemarkError:
+        return transact(engine, lambda connection: work(connection, [item]))[0]
+
+    return Batcher(
+        batch,
+        alone=alone,
+        admit=partial(admitted, engine),
+        max_batch=_MAX_BATCH,
+        key=lambda item: item.address,
+    )

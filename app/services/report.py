@@ -35,7 +35,9 @@ class Recorded:
 Outcome = Recorded | TidemarkError
 
 
-def record(connection: Connection, items: Sequence[Addressed], *, keep_every: timedelta) -> list[Outcome]:
+def record(
+    connection: Connection, items: Sequence[Addressed], *, keep_every: timedelta, hurry: bool = False
+) -> list[Outcome]:
     """Records each report that is accepted, and answers for all of them, in their order.
 
     The first accepted report to a pipeline creates it. No two reports are to one connector: a version cannot be
@@ -43,11 +45,12 @@ def record(connection: Connection, items: Sequence[Addressed], *, keep_every: ti
     write that another one has overtaken is read and computed again: a conditional report is then refused as stale,
     an unconditional one (synchronous recording) becomes the next version. Of a batch, everything is: going on with
     some of its rows locked, it would lock the others out of order, and deadlock. Raises Repeat for that.
+    In a ``hurry`` it is given up, as ServiceUnavailable, rather than wait for somebody's lock for long.
     """
     assert len({item.address for item in items}) == len(items), "two reports to one connector"  # noqa: S101
     pending = dict(enumerate(items))
     for _ in range(_ROUNDS):
-        outcomes = _round(connection, pending, keep_every)
+        outcomes = _round(connection, pending, keep_every, hurry)
         if len(outcomes) == len(items):
             return [outcomes[place] for place in range(len(items))]
         if len(items) > 1:
@@ -80,9 +83,12 @@ def remove_connector(connection: Connection, address: Address) -> None:
     raise ServiceUnavailable
 
 
-def _round(connection: Connection, pending: dict[int, Addressed], keep_every: timedelta) -> dict[int, Outcome]:
+def _round(
+    connection: Connection, pending: dict[int, Addressed], keep_every: timedelta, hurry: bool
+) -> dict[int, Outcome]:
     """One read, compute, write; what is missing from the answer was overtaken."""
-    loaded = reports.load(connection, [(item.address, _epoch_label(item.report)) for item in pending.values()])
+    wanted = [(item.address, _epoch_label(item.report)) for item in pending.values()]
+    loaded = reports.load(connection, wanted, hurry=hurry)
     outcomes: dict[int, Outcome] = {}
     changes: dict[int, Change] = {}
     new: list[Address] = []  # of unknown pipelines

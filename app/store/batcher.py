@@ -24,9 +24,10 @@ class Batcher(Generic[Item, Answer]):
     caller waits for nobody, and no thread: one of a batch's own callers works for all of it.
 
     ``work`` takes a batch's items and gives as many answers, in their order; an answer that is an exception is raised
-    to its caller. When a batch raises, each caller works off its own item, so that one bad item fails alone, and one
-    that somebody is in the way of waits alone; but ServiceUnavailable is everybody's, unless it is certain that nothing
-    was done: the database is away, or a COMMIT's outcome is unknown.
+    to its caller. When a batch raises, each caller works off its own item, so that one bad item fails alone; but
+    ServiceUnavailable is everybody's, unless it is certain that nothing was done: the database is away, or a COMMIT's
+    outcome is unknown. ``alone`` is how an item is worked off by its caller, if otherwise: it may take its time, since
+    nobody stands behind it, where ``work`` has to give up, as undone, what somebody is in the way of.
     ``admit`` is entered by every call for as long as it takes: it bounds how many wait, and starts their deadlines.
     ``key``: two items with the same one never share a batch, so the second finds what the first has left behind.
     Only `threading`'s primitives are used, so that greenlets will do for threads.
@@ -36,11 +37,13 @@ class Batcher(Generic[Item, Answer]):
         self,
         work: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
         *,
+        alone: Callable[[Item], Answer | Exception] | None = None,
         admit: Callable[[], AbstractContextManager[None]],
         max_batch: int,
         key: Callable[[Item], Hashable] | None = None,
     ) -> None:
         self._work = work
+        self._alone = alone
         self._admit = admit
         self._max_batch = max_batch
         self._key = key
@@ -67,7 +70,7 @@ class Batcher(Generic[Item, Answer]):
                 raise
             outcome = call.outcome
             if isinstance(outcome, _GoAlone):
-                (outcome,) = self._work([item])
+                outcome = self._alone(item) if self._alone else self._work([item])[0]
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
@@ -113,7 +116,7 @@ class Batcher(Generic[Item, Answer]):
                 raise AssertionError(f"{len(outcomes)} answers to {len(batch)} items")
             return outcomes
         except ServiceUnavailable as error:
-            together = not error.undone or len(batch) == 1
+            together = not error.undone or (len(batch) == 1 and self._alone is None)
             return [ServiceUnavailable() if together else _GoAlone() for _ in batch]
         except Exception as error:
             if len(batch) == 1:

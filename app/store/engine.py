@@ -30,7 +30,6 @@ AnyRow = Row[*tuple[Any, ...]]
 _PAUSE_SECONDS = 0.005  # before the first repetition, at most; it doubles
 _REPEATABLE = ("40001", "40P01")
 _LOCKED = "55P03"
-_HURRY = "SET LOCAL lock_timeout = '250ms'"
 _UNAVAILABLE = ("08", "25006", "25P0", "40", "53", "55P03", "57", "58")  # SQLSTATE prefixes; of 25, read-only and idle
 _SERVERS_SHARE = 0.8  # of the time: it gives up first, so that a slow statement or a lock costs no connection
 _LEAST_SECONDS = 0.02  # with less left, nothing is asked: it would only cost a connection
@@ -134,18 +133,13 @@ def _autocommit(engine: Engine) -> Engine:
 
 
 def transact_at_once(engine: Engine, work: Callable[[Connection], T]) -> T:
-    """Runs ``work`` in one transaction that is not kept from committing for long, or is given up.
+    """Runs ``work`` in one transaction that is given up where `transact` would try again.
 
-    Raises ServiceUnavailable, as undone where `transact` would have tried again or waited for a lock.
+    Raises ServiceUnavailable, as undone in that case and where ``work`` did not want to wait for a lock.
     """
-
-    def hurried(connection: Connection) -> T:
-        connection.exec_driver_sql(_HURRY)
-        return work(connection)
-
     try:
         with _turn(engine), translated():
-            return _once(engine, hurried)
+            return _once(engine, work)
     except Repeat:
         raise ServiceUnavailable(undone=True) from None
 

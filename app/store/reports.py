@@ -55,15 +55,17 @@ class Change:
     observed: bool = False
 
 
-def load(connection: Connection, wanted: Sequence[tuple[Address, str | None]]) -> list[Loaded]:
+def load(connection: Connection, wanted: Sequence[tuple[Address, str | None]], *, hurry: bool = False) -> list[Loaded]:
     """The connectors that reports are addressed to, in their order.
 
     ``wanted`` holds an address and the epoch label of its report each; an unknown connector is one at version 0.
+    In a ``hurry`` the transaction is given up, as ServiceUnavailable, rather than wait for a lock for long.
     """
     parameters = {
         "ids": array(address.id for address, _ in wanted),
         "pipelines": array(address.pipeline_id for address, _ in wanted),
         "labels": [label for _, label in wanted],
+        "hurry": hurry,
     }
     return [
         Loaded(

@@ -186,6 +186,28 @@ def test_who_is_in_the_way_of_one_is_not_in_the_way_of_the_others() -> None:
         assert isinstance(calls[1].exception(SECONDS), ServiceUnavailable)
 
 
+def test_one_that_somebody_is_in_the_way_of_holds_up_nobody_though_it_came_first() -> None:
+    """All by itself, it leads a batch of one, and those who come meanwhile would stand behind it."""
+    blocked = threading.Event()
+
+    def work(items: Sequence[int]) -> list[int]:
+        if 1 in items:
+            raise ServiceUnavailable(undone=True)
+        return [item * 10 for item in items]
+
+    def alone(item: int) -> int:
+        assert blocked.wait(SECONDS)
+        return item * 100
+
+    batch = Batcher(work, alone=alone, admit=admitted, max_batch=10)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(batch, 1)
+        assert [batch(2), batch(3)] == [20, 30]
+        assert not first.done()
+        blocked.set()
+        assert first.result(SECONDS) == 100
+
+
 def test_a_wrong_number_of_answers_is_given_to_nobody() -> None:
     batch = batcher(lambda items: [1, 2])
     with pytest.raises(AssertionError):
