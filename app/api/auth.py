@@ -16,6 +16,7 @@ ROLES: dict[str, Role | None] = {
     "connectors.delete_connector": Role.WRITE,
     "connectors.issue_completion_token": Role.WRITE,
     "tokens.read_completion_status": Role.READ,
+    "explanation.explain_completion_token": Role.READ,
     "reports.post_reports": Role.WRITE,
     "pipelines.list_pipelines": Role.READ,
     "pipelines.read_pipeline": Role.READ,
