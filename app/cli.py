@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,14 +18,15 @@ from app.config import Config, ConfigError
 from app.domain.errors import TidemarkError
 from app.domain.names import DEFAULT_TENANT, tenant_id
 from app.domain.roles import Role
-from app.domain.status import format_time
-from app.domain.token import TokenId, check_age, evaluate
+from app.domain.token import TokenId
 from app.embedded import EmbeddedPostgresError, embedded_postgres
 from app.services.authenticate import create_key, list_keys, revoke_key
-from app.store import health, schema, tokens
+from app.services.explain import explain
+from app.store import health, schema
 from app.store.engine import make_engine, run, transact
 from app.store.keys import add_tenant
 from app.store.partitions import ensure_partitions, keep_partitions
+from app.token_text import token_text
 
 _GRACE_SECONDS = 35.0  # more than gunicorn gives the requests in flight
 _ROOT = Path(__file__).parents[1]
@@ -175,23 +175,13 @@ def token() -> None:
 
 
 @token.command("show")
-@click.argument("token_text", metavar="TOKEN")
-def token_show(token_text: str) -> None:
-    """Tell what is known of a token."""
-    config = _config()
+@click.argument("text", metavar="TOKEN")
+def token_show(text: str) -> None:
+    """Tell why a token is not done yet, or when it was."""
+    config, asked = _config(), TokenId.parse(text)
     with _database(config) as url, _engine(config, url) as engine:
-        token_id = TokenId.parse(token_text)
-        found = run(engine, lambda c: tokens.describe(c, token_id))
-    record = found.record
-    try:
-        check_age(token_id, datetime.now(UTC), config.token_retention)
-        status = evaluate(record).value
-    except TidemarkError as lost:
-        status = f"lost ({lost.code}): {lost}"
-    click.echo(f"status     {status}")
-    click.echo(f"connector  {found.table}.{found.connector} of pipeline {found.pipeline}, tenant {found.tenant}")
-    click.echo(f"issued     {format_time(found.issued_at)} by {found.issued_by}, in epoch {record.epoch_number}")
-    click.echo(f"waits for  version {record.binding} to be completed; version {record.completed_version} is")
+        explained = run(engine, lambda c: explain(c, asked, tenant=None, retention=config.token_retention))
+    click.echo(token_text(explained))
 
 
 def _supervise(config: Config, url: str, name: str, *, demo: bool) -> None:

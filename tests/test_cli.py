@@ -1,6 +1,7 @@
 """The console script, as an operator runs it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,16 +53,59 @@ def test_keys_are_created_listed_and_revoked(clone: str) -> None:
     assert "Unknown API key 'ci'" in tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").stderr
 
 
-def test_token_show_tells_what_a_token_waits_for(clone: str, clone_engine: sa.Engine) -> None:
-    report(clone_engine, ADDRESS, 0, received=1, completed=0)
-    token = issue(clone_engine, ADDRESS, "ci")
-    shown = tidemark(clone, "token", "show", str(token)).stdout
-    assert "status     inprogress" in shown
-    assert "orders.billing of pipeline demo, tenant default" in shown
-    assert "by ci, in epoch 1" in shown
-    assert "waits for  version 3 to be completed; version 0 is" in shown
-    report(clone_engine, ADDRESS, 1, received=0, completed=0, epoch="b")
-    assert "lost (PipelineRestarted)" in tidemark(clone, "token", "show", str(token)).stdout
+def lines(shown: subprocess.CompletedProcess[str]) -> list[str]:
+    """What was printed, its times and what else is different each time replaced by what they are."""
+    assert (shown.returncode, shown.stderr) == (0, "")
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", shown.stdout)
+    return re.sub(r"[\d,.]+(?= s\b| records/s)", "N", text).splitlines()
+
+
+def test_token_show_tells_why_a_token_is_not_done_yet(clone: str, clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received={"0": 100, "1": 9}, completed={"0": 50}, epoch="run-1")
+    token = str(issue(clone_engine, ADDRESS, "ci"))
+    issued = "issued     TIME by ci, in epoch 1 (run-1)"
+    connector = "connector  orders.billing of pipeline demo, tenant default"
+    assert lines(tidemark(clone, "token", "show", token)) == [
+        "status     inprogress",
+        "why        2 further reports are needed to bind it to a position.",
+        connector,
+        issued,
+        "waits for  version 3 to be completed; version 0 is, the newest is 1",
+        "reports    running, moving; the newest is of TIME",
+        "eta        not known",
+    ]
+    for version in (1, 2):
+        report(clone_engine, ADDRESS, version, received={"0": 100, "1": 9}, completed={"0": 88}, epoch="run-1")
+    assert lines(tidemark(clone, "token", "show", token)) == [
+        "status     inprogress",
+        "why        Nobody knows how many records are still to be completed.",
+        connector,
+        issued,
+        "waits for  version 3 to be completed; version 0 is, the newest is 3",
+        "reports    running, moving; the newest is of TIME",
+        "position   that of version 3, first recorded N s ago",
+        "missing    component  needed  reached  missing",
+        "           1               9        ?        ?",
+        "           0             100       88       12",
+        "rate       N records/s: 38 from TIME to TIME",
+        "eta        not known",
+    ]
+
+
+def test_token_show_tells_when_a_token_was_done_and_why_it_never_will_be(clone: str, clone_engine: sa.Engine) -> None:
+    for version in range(3):
+        report(clone_engine, ADDRESS, version, received=1, completed=1)
+        if version == 0:
+            done = str(issue(clone_engine, ADDRESS, "ci"))
+    lost = str(issue(clone_engine, ADDRESS, "ci"))
+    report(clone_engine, ADDRESS, 3, received=0, completed=0, epoch="b")
+    shown = lines(tidemark(clone, "token", "show", done))
+    assert shown[0] == "status     complete"
+    assert shown[-1] == "completed  after TIME, by TIME"
+    shown = lines(tidemark(clone, "token", "show", lost))
+    assert shown[0] == "status     lost (PipelineRestarted)"
+    assert shown[1].startswith("why        The token belongs to epoch 1 of its connector, which ended before")
+    assert len(shown) == 5
 
 
 @pytest.mark.parametrize("token", ["nonsense", "ct1_" + "a" * 52])

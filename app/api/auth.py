@@ -18,6 +18,7 @@ ROLES: dict[str, Role | None] = {
     "fleet.list_connectors": Role.READ,
     "tokens.read_completion_status": Role.READ,
     "tokens.check_tokens": Role.READ,
+    "explanation.explain_completion_token": Role.READ,
     "reports.post_reports": Role.WRITE,
     "pipelines.list_pipelines": Role.READ,
     "pipelines.read_pipeline": Role.READ,

@@ -75,6 +75,52 @@ PIPELINE_STATS: dict[str, Any] = {
     "suspend_error": None,
 }
 
+EXPLANATION: dict[str, Any] = {
+    "token": TOKEN["token"],
+    "status": "inprogress",
+    "reason": "24 records are still to be completed, which takes about 2 s.",
+    "error": None,
+    "pipeline": "demo",
+    "table": "orders",
+    "connector": "billing",
+    "issued_at": "2026-01-31T11:59:58.250000Z",
+    "issued_by": "nightly-job",
+    "epoch": "run-1",
+    "epoch_number": 1,
+    "version": 7,
+    "completed_version": 5,
+    "binding": 6,
+    "bound": True,
+    "bound_version": 6,
+    "completed_after": None,
+    "completed_by": None,
+    "holding_back": {
+        "reports": 0,
+        "missing_records": 24,
+        "waiting_since": "2026-01-31T11:59:59.500000Z",
+        "lag_seconds": 0.75,
+        "components": [{"component": None, "needed": 1041, "reached": 1017, "missing": 24}],
+        "more_components": 0,
+        "pipeline_stopped": False,
+        "lifecycle": "running",
+        "progress": "moving",
+        "recorded_at": "2026-01-31T12:00:00.000000Z",
+        "not_reporting_since": None,
+        "rate": {
+            "records_per_second": 10.0,
+            "records": 550,
+            "since": "2026-01-31T11:59:05.000000Z",
+            "until": "2026-01-31T12:00:00.000000Z",
+        },
+        "eta": {
+            "at": "2026-01-31T12:00:02.400000Z",
+            "seconds": 2.15,
+            "component": None,
+            "records_per_second": 10.0,
+        },
+    },
+}
+
 
 def header(description: str, example: str) -> dict[str, Any]:
     """A response header."""

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.activity import Pace, Progress
 from app.domain.connector import Connector, Epoch, EpochClosed, Event
-from app.domain.frontier import Checkpoint, lag, lag_records
+from app.domain.frontier import Checkpoint, Frontier, lag, lag_records
 from app.domain.names import Address
 from app.domain.position import Position
 from app.domain.status import (
@@ -135,6 +135,18 @@ def write_history(connection: Connection, changes: Sequence[Change]) -> None:
         parameters = {name: _json(group) for name, group in rows.items()}
         limits = {"of_a_tag": MAX_ERRORS_OF_A_TAG, "of_a_kind": MAX_ERRORS_OF_A_KIND}
         connection.execute(statement("write_history"), parameters | limits)
+
+
+def parsed_position(position: object) -> Position | None:
+    """A position as it is kept."""
+    return None if position is None else Position.parse(position)
+
+
+def parsed_frontier(frontier: Sequence[tuple[int, str, object]]) -> Frontier:
+    """A frontier as it is kept: version, time and position of each checkpoint."""
+    return tuple(
+        Checkpoint(version, Position.parse(received), datetime.fromisoformat(at)) for version, at, received in frontier
+    )
 
 
 def _insert(connection: Connection, changes: list[Change]) -> set[UUID]:
@@ -273,22 +285,15 @@ def _connector(row: AnyRow) -> Connector:
         last_epoch=row.last_epoch,
         epoch=Epoch(number=row.epoch_number, label=row.epoch_label) if row.epoch_number else None,
         position_version=row.position_version,
-        received=_parsed(row.received),
-        completed=_parsed(row.completed),
+        received=parsed_position(row.received),
+        completed=parsed_position(row.completed),
         completed_version=row.completed_version,
-        frontier=tuple(
-            Checkpoint(version, Position.parse(received), datetime.fromisoformat(at))
-            for version, at, received in row.frontier
-        ),
+        frontier=parsed_frontier(row.frontier),
         pace=Pace(progress=Progress(row.progress or "unknown"), unmoved=row.unmoved),
         status=_status(row),
         recorded_at=row.recorded_at,
         observed_at=row.observed_at,
     )
-
-
-def _parsed(position: object) -> Position | None:
-    return None if position is None else Position.parse(position)
 
 
 def _status(row: AnyRow) -> Status:

@@ -8,17 +8,20 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from app.domain import token as rules
+from app.domain.activity import Lifecycle, Progress
 from app.domain.errors import (
     NoStreamPosition,
     PipelineInteractionNotDeployed,
     TidemarkError,
-    UnknownCompletionToken,
     UnknownInputEndpoint,
     UnknownPipelineName,
 )
+from app.domain.explanation import Known
 from app.domain.names import Address
+from app.domain.rate import Sample
 from app.domain.token import TokenId, TokenRecord
 from app.store.engine import AnyRow, array, statement
+from app.store.reports import parsed_frontier, parsed_position
 from app.store.status import STOPPED
 
 TOKEN_CHANNEL = "tidemark_token"  # noqa: S105 - where an issue is notified, with the connector's id
@@ -92,34 +95,11 @@ def _issued(address: Address, row: AnyRow) -> Issued | TidemarkError:
     return Issued(TokenId(address.id, row.token_id), row.version)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """A token told for people: where it belongs, and what it waits for."""
-
-    tenant: str
-    pipeline: str
-    table: str
-    connector: str
-    issued_at: datetime
-    issued_by: str
-    record: TokenRecord
-
-
-def describe(connection: Connection, token: TokenId) -> Description:
-    """The token of any tenant, for an operator; raises UnknownCompletionToken."""
-    parameters = {"connector_id": token.connector_id, "token_id": token.id}
-    row = connection.execute(statement("describe_token"), parameters).one_or_none()
-    if row is None:
-        raise UnknownCompletionToken
-    return Description(
-        tenant=row.tenant,
-        pipeline=row.pipeline,
-        table=row.table_name,
-        connector=row.connector_name,
-        issued_at=row.issued_at,
-        issued_by=row.issued_by,
-        record=_record(row),
-    )
+def describe(connection: Connection, token: TokenId, tenant: UUID | None) -> tuple[datetime, Known | None]:
+    """The database's time, and what explains the token; None when it is not the tenant's, or of no tenant at all."""
+    parameters = {"connector_id": token.connector_id, "token_id": token.id, "tenant_id": tenant}
+    row = connection.execute(statement("describe_token"), parameters).one()
+    return row.now, None if row.tenant is None else _known(row)
 
 
 def find(connection: Connection, wanted: Sequence[Place]) -> list[Found]:
@@ -144,4 +124,31 @@ def _record(row: AnyRow) -> TokenRecord:
         current_epoch_number=row.current_epoch_number,
         completed_version=row.completed_version,
         epoch_ended=row.epoch_ended,
+    )
+
+
+def _known(row: AnyRow) -> Known:
+    earlier = row.earlier_at and Sample(row.earlier_at, parsed_position(row.earlier_completed))
+    return Known(
+        now=row.now,
+        tenant=row.tenant,
+        pipeline=row.pipeline,
+        pipeline_stopped=row.pipeline_status == STOPPED,
+        table=row.table_name,
+        connector=row.connector_name,
+        issued_at=row.issued_at,
+        issued_by=row.issued_by,
+        epoch_label=row.epoch_label,
+        record=_record(row),
+        version=row.version,
+        position_version=row.position_version,
+        recorded_at=row.recorded_at,
+        not_reporting_since=row.not_reporting_since,
+        lifecycle=Lifecycle(row.lifecycle),
+        progress=Progress(row.progress),
+        frontier=parsed_frontier(row.frontier),
+        completed=parsed_position(row.completed),
+        earlier=earlier,
+        last_incomplete=row.last_incomplete,
+        first_complete=row.first_complete,
     )

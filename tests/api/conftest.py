@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ MakeKey = Callable[..., str]
 MakeApp = Callable[..., LeanFlask]
 Contents = Callable[[], list[Any]]
 Unchanged = Callable[[], AbstractContextManager[None]]
+PassTime = Callable[[float], None]
 
 _CONTENTS = sa.text((Path(__file__).parent / "contents.sql").read_text())
+_PASS_TIME = sa.text((Path(__file__).parent / "pass_time.sql").read_text())
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +122,17 @@ def unchanged(contents: Contents) -> Unchanged:
         assert contents() == before
 
     return unchanged
+
+
+@pytest.fixture
+def pass_time(engine: sa.Engine, api: Api) -> PassTime:
+    """Lets so many seconds pass for the connectors of the test's tenant, in no time."""
+
+    def pass_time(seconds: float) -> None:
+        with engine.begin() as connection:
+            connection.execute(_PASS_TIME, {"tenant": api.tenant_id, "span": timedelta(seconds=seconds)})
+
+    return pass_time
 
 
 def engine_of(app: Flask) -> sa.Engine:

@@ -11,7 +11,7 @@ from flask import Flask
 
 from app.config import AuthProvider
 from app.services.authenticate import Principals
-from tests.api.client import FULL, Api, changed
+from tests.api.client import FULL, Api, changed, forged
 from tests.api.conftest import MakeApp, MakeKey, engine_of
 
 Count = Callable[[], int]
@@ -103,6 +103,21 @@ def test_a_token_is_issued_in_one_statement_and_checked_in_one(
     assert counter.take() == 1
     assert api.check("malformed", pipeline).status_code == 400
     assert counter.take() == 1
+
+
+def test_a_token_is_explained_in_one_statement(api: Api, counter: Counter, connector: str) -> None:
+    token = api.token(connector)
+    counter.take()
+    for status in ("inprogress", "inprogress", "complete"):
+        assert api.get(f"/v0/completion_tokens/{token}").get_json()["status"] == status
+        assert counter.take() == 1
+        version = int(api.stats(connector).headers["ETag"].strip('"'))
+        api.position(2, 2, version, "run-1", connector)
+        counter.take()
+    assert api.get(f"/v0/completion_tokens/{forged(token)}").status_code == 404
+    assert counter.take() == 1
+    assert api.get("/v0/completion_tokens/malformed").status_code == 400
+    assert counter.take() == 0
 
 
 def test_a_steady_report_takes_at_most_three_statements(api: Api, counter: Counter, connector: str) -> None:
