@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 import requests
+import sqlalchemy as sa
 
 from tests.serving import Server, serving
 
 DOCS = Path(__file__).parents[1] / "docs"
 REPORTING = (DOCS / "reporting-an-engine.md").read_text()
+FLEET = (DOCS / "fleet.md").read_text()
 
-_VOLATILE = re.compile(r'"recorded_at":"[^"]*"|"lag_seconds":[\d.]+')
+_VOLATILE = re.compile(r'"recorded_at":"[^"]*"|"(lag|report_age)_seconds":[\d.]+')
 
 
 @pytest.fixture(scope="module")
@@ -23,30 +25,31 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", REPORTING, re.DOTALL)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
-def steps() -> list[tuple[str, str]]:
+def steps(page: str) -> list[tuple[str, str]]:
     """The commands of the console blocks, each with the output that it is said to have."""
-    session = "".join(blocks("console"))
+    session = "".join(blocks(page, "console"))
     return [(command, output) for command, output in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", session, re.MULTILINE)]
 
 
-def test_the_curl_session_goes_as_it_is_told(server: Server) -> None:
+@pytest.mark.parametrize("page", [REPORTING, FLEET], ids=["reporting", "fleet"])
+def test_the_curl_session_goes_as_it_is_told(server: Server, page: str) -> None:
     mark = "--- next ---"
-    commands, outputs = zip(*steps(), strict=True)
+    commands, outputs = zip(*steps(page), strict=True)
     script = "".join(f"{command}\necho '{mark}'\n" for command in commands)
     script = script.replace("localhost:8080", server.base.removeprefix("http://"))
     ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
     told = [_VOLATILE.sub("", output) for output in outputs]
     done = [_VOLATILE.sub("", output) for output in ran.stdout.split(f"{mark}\n")[:-1]]
     assert done == told
-    assert len(told) > 15
+    assert len(told) > 8
 
 
 def test_the_python_loop_reports_and_measures_again_after_412(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    (snippet,) = blocks("python")
+    (snippet,) = blocks(REPORTING, "python")
     names: dict[str, Any] = {}
     exec(snippet, names)
     url = f"{server.base}/v0/pipelines/loop/tables/orders/connectors/billing/stats"
@@ -71,6 +74,20 @@ def test_the_python_loop_reports_and_measures_again_after_412(server: Server, mo
         names["report_for_ever"](url, measure)
     recorded = requests.get(url, timeout=10).json()["recorded"]
     assert (recorded["version"], recorded["received"]) == (5, 5)
+
+
+def test_the_python_snippet_lists_every_connector_and_the_sql_sums_them_up(server: Server, engine: sa.Engine) -> None:
+    (snippet,) = blocks(FLEET, "python")
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    items = [{"table": "t", "connector": f"c{number}", "if_match": 0} for number in range(5)]
+    requests.post(f"{server.base}/v0/pipelines/listed/reports", json=items, timeout=10).raise_for_status()
+    listed = names["connectors"](f"{server.base}/v0/connectors", pipeline="listed", limit=2)
+    assert [each["connector"] for each in listed] == [each["connector"] for each in items]
+    (query,) = blocks(FLEET, "sql")
+    with engine.connect() as connection:
+        found = connection.execute(sa.text(query))
+    assert list(found.keys()) == ["pipeline", "lifecycle", "progress", "count", "max"]
 
 
 def test_links_between_pages_lead_somewhere() -> None:
