@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import requests
+import sqlalchemy as sa
 
 from tests.serving import Server, serving
 
 DOCS = Path(__file__).parents[1] / "docs"
-SESSIONS = {"reporting-an-engine": 16, "tokens": 12}  # by page, and how many commands there are at least
+SESSIONS = {"reporting-an-engine": 16, "tokens": 12, "fleet": 9}  # by page, and how many commands there are at least
 
 _VOLATILE = re.compile(
-    r'"(?:token|(?:recorded|issued)_at|waiting_since|lag_seconds|records_per_second|since|until|at|seconds|'
+    r'"(?:token|(?:recorded|issued)_at|waiting_since|(?:lag|report_age)_seconds|records_per_second|since|until|at|seconds|'
     r'completed_(?:after|by))": ?(?:"[^"]*"|[\d.]+)|about \d+ s'
 )
 
@@ -75,6 +76,20 @@ def test_the_python_loop_reports_and_measures_again_after_412(server: Server, mo
         names["report_for_ever"](url, measure)
     recorded = requests.get(url, timeout=10).json()["recorded"]
     assert (recorded["version"], recorded["received"]) == (5, 5)
+
+
+def test_the_python_snippet_lists_every_connector_and_the_sql_sums_them_up(server: Server, engine: sa.Engine) -> None:
+    (snippet,) = blocks("fleet", "python")
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    items = [{"table": "t", "connector": f"c{number}", "if_match": 0} for number in range(5)]
+    requests.post(f"{server.base}/v0/pipelines/listed/reports", json=items, timeout=10).raise_for_status()
+    listed = names["connectors"](f"{server.base}/v0/connectors", pipeline="listed", limit=2)
+    assert [each["connector"] for each in listed] == [each["connector"] for each in items]
+    (query,) = blocks("fleet", "sql")
+    with engine.connect() as connection:
+        found = connection.execute(sa.text(query))
+    assert list(found.keys()) == ["pipeline", "lifecycle", "progress", "count", "max"]
 
 
 def test_links_between_pages_lead_somewhere() -> None:

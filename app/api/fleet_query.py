@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -135,7 +136,8 @@ _PARAMETERS: dict[str, Callable[[list[str]], Any]] = {
     "pipeline": _pipelines,
     **{name: _choices(name) for name in CHOICES},
     "min_lag_records": _one(_RECORDS, int, "must be a number of records, such as 1000"),
-    "min_lag_seconds": _one(_SECONDS, float, "must be a number of seconds, such as 0.5"),
+    # A decimal, which the next page's query spells as it was read; a float would become 1e-06.
+    "min_lag_seconds": _one(_SECONDS, Decimal, "must be a number of seconds, such as 0.5"),
     "name_prefix": _one(
         _PREFIX, str, f"must be 1 to {_MAX_PREFIX} printable characters, with which an endpoint name begins"
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -26,7 +27,7 @@ class Filters:
     progress: tuple[str, ...] | None = None
     health: tuple[str, ...] | None = None
     min_lag_records: int | None = None  # a lag that is not known is never enough
-    min_lag_seconds: float | None = None
+    min_lag_seconds: Decimal | None = None
     name_prefix: str | None = None  # of the endpoint name
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from tests.benchmarks import batch, data, database, pending, report_batch, servers
+from tests.benchmarks import batch, data, database, fleet, pending, report_batch, servers
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measure import Measured
 from tests.benchmarks.servers import Server
@@ -70,6 +70,22 @@ def batches(bench: Bench) -> list[Comparison]:
     ]
 
 
+def fleet_pages(bench: Bench) -> list[Comparison]:
+    """A page of a thousand connectors, and one connector's stats."""
+    ours, peer = fleet.milliseconds(bench.ours.base, bench.renew, bench.settings.rounds)
+    return [
+        Comparison(
+            name="a page of 1,000 of the fleet",
+            unit="ms",
+            ours=ours,
+            peer_name="stats, uncached",
+            peer=peer,
+            bar=40,
+            at_most=True,
+        )
+    ]
+
+
 def pending_tokens(bench: Bench) -> list[Comparison]:
     """A report with a million tokens pending, and one with none."""
     pending.insert_tokens(bench.engine)
@@ -126,6 +142,7 @@ COMPARISONS: Mapping[str, Callable[[Bench], list[Comparison]]] = {
     "check": check,
     "hot": hot,
     "batch": batches,
+    "fleet": fleet_pages,
     "by-json": by_json,
     "pgbench": pgbench,
     "pending": pending_tokens,  # last: a million rows would be in the others' way
