@@ -19,14 +19,17 @@ from app.domain.errors import TidemarkError
 from app.domain.names import DEFAULT_TENANT, tenant_id
 from app.domain.roles import Role
 from app.domain.token import TokenId
+from app.domain.waiting import Until
 from app.embedded import EmbeddedPostgresError, embedded_postgres
 from app.services.authenticate import create_key, list_keys, revoke_key
 from app.services.explain import explain
+from app.services.waiters import Waiters
 from app.store import health, schema
 from app.store.engine import make_engine, run, transact
 from app.store.keys import add_tenant
 from app.store.partitions import ensure_partitions, keep_partitions
 from app.token_text import token_text
+from app.token_wait import EXIT_CODES, wait_for_tokens
 
 _GRACE_SECONDS = 35.0  # more than gunicorn gives the requests in flight
 _ROOT = Path(__file__).parents[1]
@@ -182,6 +185,29 @@ def token_show(text: str) -> None:
     with _database(config) as url, _engine(config, url) as engine:
         explained = run(engine, lambda c: explain(c, asked, tenant=None, retention=config.token_retention))
     click.echo(token_text(explained))
+
+
+@token.command("wait")
+@click.argument("texts", metavar="TOKEN...", nargs=-1, required=True)
+@click.option("--any", "any_will_do", is_flag=True, help="Until one of them is complete, rather than all.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="As long as it takes, unless given.")
+def token_wait(texts: tuple[str, ...], any_will_do: bool, timeout: float | None) -> None:
+    """Wait until tokens are complete.
+
+    Exits with 0 when they are, with 1 when they never will be (lost, or unknown), and with 2 when the time is over.
+    """
+    config, wanted = _config(), [TokenId.parse(text) for text in texts]
+    with _database(config) as url, _engine(config, url) as engine:
+        waiters = Waiters(engine, url, most=1, most_of_one=1)
+        verdict = wait_for_tokens(
+            waiters,
+            wanted,
+            lambda each: run(engine, lambda c: explain(c, each, tenant=None, retention=config.token_retention)),
+            until=Until.ANY if any_will_do else Until.ALL,
+            seconds=timeout,
+        )
+        waiters.close()
+    sys.exit(EXIT_CODES[verdict])
 
 
 def _supervise(config: Config, url: str, name: str, *, demo: bool) -> None:

@@ -1,6 +1,7 @@
 """The console script, as an operator runs it."""
 
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -147,3 +148,76 @@ def test_a_name_that_no_key_or_tenant_can_have_is_refused(clone: str, options: l
     refused = tidemark(clone, "keys", "create", *options)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "name: use" in refused.stderr
+
+
+def started(url: str, *arguments: str) -> subprocess.Popen[str]:
+    """The command, once it has said what it waits for."""
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url}
+    command = subprocess.Popen(
+        [TIDEMARK, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert command.stderr is not None
+    assert (
+        command.stderr.readline()
+        == "1 s: demo/orders.billing: 2 further reports are needed to bind it to a position.\n"
+    )
+    return command
+
+
+def test_token_wait_waits_until_the_token_is_complete(clone: str, clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received=1, completed=1)
+    token = str(issue(clone_engine, ADDRESS, "ci"))
+    waiting = started(clone, "token", "wait", token)
+    for version in (1, 2):
+        report(clone_engine, ADDRESS, version, received=1, completed=1)
+    out, _ = waiting.communicate(timeout=60)
+    assert (waiting.returncode, out) == (0, f"{token}  complete\n")
+
+
+def test_token_wait_says_what_it_was_that_never_comes(clone: str, clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received=1, completed=1, epoch="a")
+    token = str(issue(clone_engine, ADDRESS, "ci"))
+    waiting = started(clone, "token", "wait", token)
+    report(clone_engine, ADDRESS, 1, received=0, completed=0, epoch="b")
+    out, _ = waiting.communicate(timeout=60)
+    assert (waiting.returncode, out.partition(":")[0]) == (1, f"{token}  lost (PipelineRestarted)")
+
+
+def test_token_wait_waits_for_all_or_any_and_for_so_long(clone: str, clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received=1, completed=1)
+    done = str(issue(clone_engine, ADDRESS, "ci"))
+    for version in (1, 2):
+        report(clone_engine, ADDRESS, version, received=1, completed=1)
+    late = str(issue(clone_engine, ADDRESS, "ci"))
+    waited = tidemark(clone, "token", "wait", done, late, "--timeout", "1.2")
+    assert (waited.returncode, waited.stdout) == (2, f"{done}  complete\n{late}  inprogress\n")
+    assert (
+        waited.stderr
+        == "1 s: 1 of 2 done; demo/orders.billing: 2 further reports are needed to bind it to a position.\n"
+    )
+    waited = tidemark(clone, "token", "wait", done, late, "--any")
+    assert (waited.returncode, waited.stderr) == (0, "")
+    waited = tidemark(clone, "token", "wait", late, "--timeout", "0")
+    assert (waited.returncode, waited.stdout) == (2, f"{late}  inprogress\n")
+
+
+def test_token_wait_on_a_terminal_has_one_line(clone: str, clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received=1, completed=1)
+    token = str(issue(clone_engine, ADDRESS, "ci"))
+    terminal, theirs = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": clone, "COLUMNS": "40"}
+    waited = subprocess.run([TIDEMARK, "token", "wait", token, "--timeout", "2.5"], env=environment, stderr=theirs)
+    assert waited.returncode == 2
+    shown = os.read(terminal, 10_000).decode().split("\r\x1b[K")
+    assert shown == ["", *(f"{n} s: demo/orders.billing: 2 further rep" for n in (1, 2)), ""]
+    for each in (terminal, theirs):
+        os.close(each)
+
+
+@pytest.mark.parametrize(
+    ("token", "why"), [("nonsense", "not a completion token"), ("ct1_" + "a" * 52, "not a completion token")]
+)
+def test_token_wait_ends_with_1_for_what_is_no_token(clone: str, token: str, why: str) -> None:
+    waited = tidemark(clone, "token", "wait", token)
+    assert (waited.returncode, waited.stdout) == (1, "")
+    assert why in waited.stderr
