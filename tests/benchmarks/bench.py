@@ -10,11 +10,12 @@ import psutil
 import requests
 import sqlalchemy as sa
 
-from tests.benchmarks import data, servers
+from tests.benchmarks import data, servers, waiting
 from tests.benchmarks.equality import check_stats, check_status, check_tokens, status_path
 from tests.benchmarks.load import Mix, mix
 from tests.benchmarks.measure import Measured, Settings, in_turn
 from tests.benchmarks.servers import Server
+from tests.benchmarks.sleepers import allow_many_connections
 from tests.benchmarks.table import Comparison
 
 _PROBE = f"{data.connector_path(0, 0)}/stats"
@@ -69,6 +70,13 @@ class Bench:
     def ours_with_keys(self) -> Server:
         """The same that wants a key, and the key."""
         return self._server("keys", lambda: servers.ours(self.url, AUTH_PROVIDER="api-key"), self._key)
+
+    @property
+    def ours_with_many_places(self) -> Server:
+        """The same with room for all sleepers, however they are spread over its processes."""
+        places = min(allow_many_connections() - 500, 2 * waiting.SLEEPERS)
+        settings = {"WORKER_CONNECTIONS": str(places), "MAX_WAITS": str(places - 500)}
+        return self._server("many", lambda: servers.ours(self.url, **settings))
 
     @property
     def ours_behind_nginx(self) -> Server:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from tests.benchmarks import batch, data, database, fleet, pending, report_batch, servers
+from tests.benchmarks import batch, data, database, fleet, pending, report_batch, servers, waiting
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measure import Measured
 from tests.benchmarks.servers import Server
@@ -86,6 +86,37 @@ def fleet_pages(bench: Bench) -> list[Comparison]:
     ]
 
 
+def waits(bench: Bench) -> list[Comparison]:
+    """Waiting on the server: what sleepers cost, how late they are answered, and how late those are who poll."""
+    server = bench.ours_with_many_places
+    cost = waiting.cost(server, bench.engine, bench.some_stats, bench.settings.seconds, bench.settings.rounds)
+    single, polled = waiting.single(server, bench.url), waiting.polling(server, bench.url)
+    last = waiting.at_once(server, bench.url)
+    return [
+        _limit("statements of 10,000 sleepers", "1/s and process", cost.statements, 2),
+        _limit("memory of 10,000 sleepers", "KB each", cost.kilobytes, 30),
+        Comparison(
+            name="stats p99, 10,000 asleep",
+            unit="ms",
+            ours=cost.p99_ms[0],
+            peer_name="none asleep",
+            peer=cost.p99_ms[1],
+            bar=1.5,
+            at_most=True,
+        ),
+        _limit("from COMMIT to answer, median, 5,000 asleep", "ms", single.median, 8),
+        _limit("from COMMIT to answer, p99, 5,000 asleep", "ms", single.p99, 30),
+        _limit("from COMMIT to the last of 1,000 answers", "ms", last, 1000),
+        Comparison(
+            name="from COMMIT to answer, median",
+            unit="ms",
+            ours=single.median,
+            peer_name="polling by the feldera SDK",
+            peer=polled.median,
+        ),
+    ]
+
+
 def pending_tokens(bench: Bench) -> list[Comparison]:
     """A report with a million tokens pending, and one with none."""
     pending.insert_tokens(bench.engine)
@@ -143,10 +174,16 @@ COMPARISONS: Mapping[str, Callable[[Bench], list[Comparison]]] = {
     "hot": hot,
     "batch": batches,
     "fleet": fleet_pages,
+    "waits": waits,
     "by-json": by_json,
     "pgbench": pgbench,
     "pending": pending_tokens,  # last: a million rows would be in the others' way
 }
+
+
+def _limit(name: str, unit: str, ours: float, limit: float) -> Comparison:
+    """Ours against a number, rather than against somebody."""
+    return Comparison(name=name, unit=unit, ours=ours, peer_name="the limit", peer=limit, bar=1, at_most=True)
 
 
 def _rates(
