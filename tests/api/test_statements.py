@@ -201,3 +201,11 @@ def test_an_api_key_costs_one_statement_more_every_two_seconds(
     assert counter.take() == 1
     api.get("/v0/config")
     assert counter.take() == 0
+
+
+def test_any_number_of_tokens_is_checked_in_one(api: Api, counter: Counter, connector: str) -> None:
+    tokens = [api.token(connector) for _ in range(3)] * 300
+    counter.take()
+    answer = api.request("POST", "/v0/completion_status", json={"tokens": tokens})
+    assert (answer.status_code, len(answer.get_json()["tokens"])) == (202, 900)
+    assert counter.take() == 1

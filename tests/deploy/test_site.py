@@ -145,6 +145,37 @@ def test_a_complete_status_is_kept_and_one_in_progress_never(site: Site, key: st
     )
 
 
+def test_a_wait_gets_through_and_is_not_kept(site: Site, key: str) -> None:
+    site.report(key, 0, 1, 1)
+    token = status(str(site.get(f"{CONNECTOR}/completion_token", key).json()["token"]))
+    brief = site.get(token, key, Prefer="wait=1")
+    assert (brief.status_code, brief.headers["Preference-Applied"]) == (202, "wait=1")
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(requests.get, f"{site.base}{token}&wait=60", headers=bearer(key), timeout=90)
+        assert [site.report(key, version, 1, 1).status_code for version in (1, 2)] == [204, 204]
+        answer = waiting.result()
+    assert (answer.status_code, answer.json()) == (200, {"status": "complete", "step": 3})
+    assert [site.cache(each) for each in (brief, answer, site.get(f"{token}&wait=60", key))] == [""] * 3
+
+
+def test_one_who_hangs_up_on_nginx_is_forgotten_by_the_server(
+    database_url: str, engine: sa.Engine, directory: Path, tenant: str
+) -> None:
+    needed()
+    with running(database_url, engine, directory, WORKERS="1", MAX_WAITS="1") as site:
+        key = site.key(tenant)
+        site.report(key, 0, 1, 1)
+        token = status(str(site.get(f"{CONNECTOR}/completion_token", key).json()["token"]))
+        head = f"GET {token}&wait=60 HTTP/1.1\r\nHost: tidemark\r\nAuthorization: Bearer {key}\r\n\r\n"
+        with site.many(1, head.encode()):
+            until(lambda: site.get(f"{token}&wait=0.01", key).status_code == 429)
+        until(lambda: site.get(f"{token}&wait=0.01", key).status_code == 202, 20)
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
 def test_what_is_refused_is_asked_again(site: Site, tenant: str, key: str) -> None:
     reader = site.key(tenant, role=Role.READ)
     issue = f"{CONNECTOR}/completion_token"
