@@ -23,6 +23,7 @@ from app.domain.waiting import Until
 from app.embedded import EmbeddedPostgresError, embedded_postgres
 from app.services.authenticate import create_key, list_keys, revoke_key
 from app.services.explain import explain
+from app.services.seats import Seats
 from app.services.waiters import Waiters
 from app.store import health, schema
 from app.store.engine import make_engine, run, transact
@@ -198,7 +199,7 @@ def token_wait(texts: tuple[str, ...], any_will_do: bool, timeout: float | None)
     """
     config, wanted = _config(), [TokenId.parse(text) for text in texts]
     with _database(config) as url, _engine(config, url) as engine:
-        waiters = Waiters(engine, url, most=1, most_of_one=1)
+        waiters = Waiters(engine, url, Seats(most=1, most_of_one=1))
         verdict = wait_for_tokens(
             waiters,
             wanted,

@@ -41,6 +41,8 @@ class Config:
     pool_size: int = 5  # database connections a worker
     max_waits: int = 800  # requests of a worker that may wait for a token at a time
     max_waits_per_credential: int = 400
+    max_streams: int = 400  # of events; each is one of the waits, too
+    max_streams_per_credential: int = 200
     auth_provider: AuthProvider = AuthProvider.NONE
     allow_unauthenticated: bool = False
     allow_unsafe_database: bool = False
@@ -56,6 +58,7 @@ class Config:
         env = {name: value for name, value in environment.items() if value}
         connections = _number(env, "WORKER_CONNECTIONS", 1000, 10, 100_000)
         max_waits = _number(env, "MAX_WAITS", connections * 8 // 10, 1, connections)
+        max_streams = _number(env, "MAX_STREAMS", (max_waits + 1) // 2, 1, max_waits)
         return cls(
             database_url=_database_url(env),
             data_directory=Path(env.get("DATA_DIRECTORY", "var")).absolute(),
@@ -67,6 +70,10 @@ class Config:
             pool_size=_number(env, "POOL_SIZE", 5, 1, 1000),
             max_waits=max_waits,
             max_waits_per_credential=_number(env, "MAX_WAITS_PER_CREDENTIAL", (max_waits + 1) // 2, 1, max_waits),
+            max_streams=max_streams,
+            max_streams_per_credential=_number(
+                env, "MAX_STREAMS_PER_CREDENTIAL", (max_streams + 1) // 2, 1, max_streams
+            ),
             auth_provider=_auth_provider(env),
             allow_unauthenticated=_flag(env, "ALLOW_UNAUTHENTICATED", default=False),
             allow_unsafe_database=_flag(env, "ALLOW_UNSAFE_DATABASE", default=False),

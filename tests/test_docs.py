@@ -13,11 +13,13 @@ import sqlalchemy as sa
 from tests.serving import Server, serving
 
 DOCS = Path(__file__).parents[1] / "docs"
-SESSIONS = {"reporting-an-engine": 16, "tokens": 12, "fleet": 9}  # by page, and how many commands there are at least
+SESSIONS = {"reporting-an-engine": 16, "tokens": 12, "fleet": 9, "events": 11}
+"""The pages with commands, and how many each has at least."""
 
 _VOLATILE = re.compile(
     r'"(?:token|(?:recorded|issued)_at|waiting_since|(?:lag|report_age)_seconds|records_per_second|since|until|at|seconds|'
-    r'completed_(?:after|by))": ?(?:"[^"]*"|[\d.]+)|about \d+ s'
+    r'completed_(?:after|by))": ?(?:"[^"]*"|[\d.]+)|about \d+ s|(?<=^id: ).*|(?<=^retry: ).*',
+    re.MULTILINE,
 )
 
 
@@ -34,7 +36,7 @@ def blocks(page: str, language: str) -> list[str]:
 def steps(page: str) -> list[tuple[str, str]]:
     """The commands of the console blocks, each with the output that it is said to have."""
     session = "".join(blocks(page, "console"))
-    return [(command, output) for command, output in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", session, re.MULTILINE)]
+    return [(command, output) for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("page", SESSIONS)

@@ -19,6 +19,7 @@ ROLES: dict[str, Role | None] = {
     "tokens.read_completion_status": Role.READ,
     "tokens.check_tokens": Role.READ,
     "explanation.explain_completion_token": Role.READ,
+    "events.stream_events": Role.READ,
     "reports.post_reports": Role.WRITE,
     "pipelines.list_pipelines": Role.READ,
     "pipelines.read_pipeline": Role.READ,
@@ -50,6 +51,12 @@ def register(app: Flask) -> None:
     if forgotten:
         raise LookupError(f"routes and app/api/auth.py disagree about {sorted(forgotten)}")
     app.before_request(_enter)
+
+
+def key_id() -> str | None:
+    """The id of the API key that the current request was let in with, if it needed one."""
+    nobody_asks = runtime.current().config.auth_provider is AuthProvider.NONE
+    return None if nobody_asks else ApiKeyText.parse(_bearer()).id
 
 
 def _enter() -> None:

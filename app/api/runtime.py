@@ -14,13 +14,16 @@ from app.config import Config
 from app.domain.errors import TidemarkError
 from app.domain.roles import Principal
 from app.domain.token import TokenId
-from app.services.authenticate import Principals
+from app.services.authenticate import KeyWatch, Principals
 from app.services.check import Asked, Checked, check
+from app.services.follow import Streams
 from app.services.issue import Issuer, IssueRequest
 from app.services.report import Addressed, Recorded, record
+from app.services.seats import Seats
 from app.services.waiters import Waiters
 from app.store.batcher import Batcher
 from app.store.engine import AnyRow, admitted, make_engine, run, transact, transact_at_once
+from app.store.keys import still_valid
 from app.store.status import StatsQuery, read_stats
 
 _EXTENSION = "tidemark"
@@ -42,6 +45,7 @@ class Runtime:
     check: Batcher[Asked, Checked]
     report: Batcher[Addressed, Recorded]
     waiters: Waiters
+    streams: Streams
     renderings: Renderings
     principals: Principals
 
@@ -54,6 +58,9 @@ class Runtime:
             max_callers=config.max_callers,
             timeout_seconds=config.request_timeout,
         )
+        waiters = Waiters(
+            engine, database_url, Seats(most=config.max_waits, most_of_one=config.max_waits_per_credential)
+        )
         return cls(
             config=config,
             engine=engine,
@@ -61,7 +68,8 @@ class Runtime:
             issue=_batcher(engine, Issuer().issue),
             check=_batcher(engine, partial(check, retention=config.token_retention)),
             report=_report_batcher(engine, config),
-            waiters=Waiters(engine, database_url, most=config.max_waits, most_of_one=config.max_waits_per_credential),
+            waiters=waiters,
+            streams=_streams(engine, waiters, config),
             renderings=Renderings(),
             principals=Principals(),
         )
@@ -116,3 +124,9 @@ def _report_batcher(engine: Engine, config: Config) -> Batcher[Addressed, Record
         max_batch=_MAX_BATCH,
         key=lambda item: item.address,
     )
+
+
+def _streams(engine: Engine, waiters: Waiters, config: Config) -> Streams:
+    keys = KeyWatch(lambda ids: run(engine, lambda connection: still_valid(connection, ids)))
+    seats = Seats(most=config.max_streams, most_of_one=config.max_streams_per_credential)
+    return Streams(engine, waiters, keys, seats, retention=config.token_retention)

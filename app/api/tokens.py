@@ -76,7 +76,7 @@ def read_completion_status(pipeline: str) -> Response:
     token = tokens_given[0] if len(tokens_given) == 1 else ""
     checked = _checked(Asked(tenant(), pipeline_name(pipeline), token), asked_seconds())
     complete = checked.status is TokenStatus.COMPLETE
-    response = Response(dump(_status(checked)), 200 if complete else 202, mimetype="application/json")
+    response = Response(dump(token_status(checked)), 200 if complete else 202, mimetype="application/json")
     if complete:
         response.headers["X-Accel-Expires"] = str(COMPLETE_SECONDS)
     return applied(response)
@@ -117,13 +117,14 @@ def check_tokens(asked: dict[str, Any]) -> Response:
     seconds = float(preferred_seconds() or 0) if asked["wait"] is None else asked["wait"]
     outcomes = _outcomes(wanted, seconds, asked["until"])
     verdict = together(outcomes, asked["until"])
-    items = [{"token": each.token} | _status(outcome) for each, outcome in zip(wanted, outcomes, strict=True)]
+    items = [{"token": each.token} | token_status(outcome) for each, outcome in zip(wanted, outcomes, strict=True)]
     code = 202 if verdict is Verdict.IN_PROGRESS else 200
     response = Response(dump({"status": verdict.value, "tokens": items}), code, mimetype="application/json")
     return response if asked["wait"] is not None else applied(response)
 
 
-def _status(outcome: Outcome) -> dict[str, Any]:
+def token_status(outcome: Outcome) -> dict[str, Any]:
+    """What is to be said of one of many tokens: its status, or the members of its error."""
     if isinstance(outcome, TidemarkError):
         return {"status": Verdict.FAILED.value} | members(outcome)
     complete = outcome.status is TokenStatus.COMPLETE

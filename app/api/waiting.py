@@ -10,6 +10,7 @@ from app.api.hangup import hung_up
 from app.api.runtime import principal
 from app.config import AuthProvider
 from app.domain.errors import InvalidParam
+from app.domain.roles import Principal
 from app.domain.waiting import Until
 from app.lean import LeanResponse as Response
 from app.services.wait import MOST_SECONDS, WaitRequest
@@ -53,13 +54,13 @@ def preferred_seconds() -> int | None:
 
 def wait_request(seconds: float, until: Until = Until.ALL) -> WaitRequest:
     """The current client's."""
-    nobody = runtime.current().config.auth_provider is AuthProvider.NONE
-    return WaitRequest(
-        seconds=seconds,
-        until=until,
-        holder=None if nobody else principal(),
-        hung_up=partial(hung_up, request.environ),
-    )
+    return WaitRequest(seconds=seconds, until=until, holder=holder(), hung_up=partial(hung_up, request.environ))
+
+
+def holder() -> Principal | None:
+    """The credential that the current client's waiting counts against; None where nobody is asked for one."""
+    nobody_asks = runtime.current().config.auth_provider is AuthProvider.NONE
+    return None if nobody_asks else principal()
 
 
 def applied(response: Response) -> Response:

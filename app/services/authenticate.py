@@ -3,14 +3,18 @@
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
+from threading import Lock
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from app.domain.api_key import ID_BYTES, SECRET_BYTES, ApiKeyText
-from app.domain.errors import AuthenticationFailed, InsufficientPermissions, UnknownApiKey
+from app.domain.errors import AuthenticationFailed, InsufficientPermissions, ServiceUnavailable, UnknownApiKey
 from app.domain.names import DEFAULT_TENANT, key_name, tenant_id
 from app.domain.roles import Principal, Role
 from app.store import keys
@@ -18,6 +22,9 @@ from app.store.keys import KeyRecord
 
 ANYONE = Principal(name="anyone", tenant_id=tenant_id(DEFAULT_TENANT), tenant=DEFAULT_TENANT, role=Role.ADMIN)
 """Who makes a request where nobody is asked for a credential (AUTH_PROVIDER=none)."""
+
+WATCHED_SECONDS = 10.0
+"""How long one look at the keys of those who stay for long does for all of them."""
 
 REMEMBERED_SECONDS = 2.0
 """How long a process lets a key in without another look: so much later, at most, a revoked key is refused."""
@@ -51,6 +58,43 @@ class Principals:
     def forget(self) -> None:
         """Looks at every key again, for one was revoked here. A look that is under way remembers nothing either."""
         self._seen = {}
+
+
+class KeyWatch:
+    """Whether the keys of those who stay for long are still valid, looked up for all of them together."""
+
+    def __init__(self, look: Callable[[Sequence[str]], set[str]], clock: Callable[[], float] = time.monotonic) -> None:
+        """``look`` gives those of the keys, by their ids, that are valid; it may raise ServiceUnavailable."""
+        self._look = look
+        self._clock = clock
+        self._lock = Lock()
+        self._watched: Counter[str] = Counter()
+        self._invalid: set[str] = set()
+        self._next_look = 0.0
+
+    @contextmanager
+    def watching(self, key: str | None) -> Iterator[Callable[[], bool]]:
+        """What tells, for as long as the block lasts, whether the key of this id is valid; None always is."""
+        if key is None:
+            yield lambda: True
+            return
+        with self._lock:
+            self._watched[key] += 1
+        try:
+            yield partial(self._is_valid, key)
+        finally:
+            with self._lock:
+                self._watched -= Counter([key])
+
+    def _is_valid(self, key: str) -> bool:
+        with self._lock:
+            is_due = self._clock() >= self._next_look
+            self._next_look = self._clock() + WATCHED_SECONDS if is_due else self._next_look
+            watched = list(self._watched)
+        if is_due:
+            with suppress(ServiceUnavailable):  # nobody is turned away because the database is
+                self._invalid = set(watched) - self._look(watched)
+        return key not in self._invalid
 
 
 def authenticate(connection: Connection, key: ApiKeyText) -> Principal:

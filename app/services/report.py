@@ -7,13 +7,11 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from app.domain.connector import Accepted, Event, EventKind, Report, accept, remove
-from app.domain.errors import ServiceUnavailable, TidemarkError, UnknownInputEndpoint, UnknownPipelineName
+from app.domain.errors import TidemarkError, UnknownInputEndpoint, UnknownPipelineName
 from app.domain.names import Address
 from app.store import reports
 from app.store.engine import Repeat
 from app.store.reports import Change, Loaded
-
-_ROUNDS = 20  # of read, compute, write; each lost round means that somebody else's write has won
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,72 +39,61 @@ def record(
     """Records each report that is accepted, and answers for all of them, in their order.
 
     The first accepted report to a pipeline creates it. No two reports are to one connector: a version cannot be
-    learnt inside a batch. A refused report is answered with its error and changes nothing. A
-    write that another one has overtaken is read and computed again: a conditional report is then refused as stale,
-    an unconditional one (synchronous recording) becomes the next version. Of a batch, everything is: going on with
-    some of its rows locked, it would lock the others out of order, and deadlock. Raises Repeat for that.
+    learnt inside a batch. A refused report is answered with its error and changes nothing.
     In a ``hurry`` it is given up, as ServiceUnavailable, rather than wait for somebody's lock for long.
+
+    Raises Repeat when another write has overtaken one of them. Read again, a conditional report is refused as stale,
+    and an unconditional one (synchronous recording) becomes the next version. All is read again, in a new transaction:
+    one that went on with some rows locked would lock the others out of order, and deadlock; and its number, given at
+    its first write, would be lower than that of the write that overtook it, whose events come first.
     """
     assert len({item.address for item in items}) == len(items), "two reports to one connector"  # noqa: S101
-    pending = dict(enumerate(items))
-    for _ in range(_ROUNDS):
-        outcomes = _round(connection, pending, keep_every, hurry)
-        if len(outcomes) == len(items):
-            return [outcomes[place] for place in range(len(items))]
-        if len(items) > 1:
-            raise Repeat
-    raise ServiceUnavailable
-
-
-def remove_connector(connection: Connection, address: Address) -> None:
-    """Removes a connector: its epoch is closed and nobody sees it any more.
-
-    Raises UnknownPipelineName and UnknownInputEndpoint.
-    """
-    for _ in range(_ROUNDS):
-        (loaded,) = reports.load(connection, [(address, None)])
-        if not loaded.pipeline_known:
-            raise UnknownPipelineName(address.pipeline)
-        if loaded.connector.visible_version == 0:
-            raise UnknownInputEndpoint(address.endpoint)
-        removed = remove(loaded.connector)
-        change = Change(
-            address=address,
-            before=loaded.connector,
-            after=removed.connector,
-            at=loaded.now,
-            closed=removed.closed,
-            events=(Event(kind=EventKind.REMOVED, details={}),),
-        )
-        if reports.write_removal(connection, change):
-            return reports.write_history(connection, [change])
-    raise ServiceUnavailable
-
-
-def _round(
-    connection: Connection, pending: dict[int, Addressed], keep_every: timedelta, hurry: bool
-) -> dict[int, Outcome]:
-    """One read, compute, write; what is missing from the answer was overtaken."""
-    wanted = [(item.address, _epoch_label(item.report)) for item in pending.values()]
-    loaded = reports.load(connection, wanted, hurry=hurry)
+    loaded = reports.load(connection, [(item.address, _epoch_label(item.report)) for item in items], hurry=hurry)
     outcomes: dict[int, Outcome] = {}
     changes: dict[int, Change] = {}
     new: list[Address] = []  # of unknown pipelines
-    for (place, item), found in zip(pending.items(), loaded, strict=True):
+    for place, (item, found) in enumerate(zip(items, loaded, strict=True)):
         try:
             changes[place] = _change(item, found, keep_every)
         except TidemarkError as refused:
             outcomes[place] = refused
         else:
             new += [] if found.pipeline_known else [item.address]
-    if not changes:
-        return outcomes
     if new:
         reports.add_pipelines(connection, new)
-    written = reports.write(connection, list(changes.values()))
-    accepted = {place: change for place, change in changes.items() if change.address.id in written}
-    reports.write_history(connection, list(accepted.values()))
-    return outcomes | {place: _recorded(change) for place, change in accepted.items()}
+    _write(connection, list(changes.values()))
+    outcomes |= {place: _recorded(change) for place, change in changes.items()}
+    return [outcomes[place] for place in range(len(items))]
+
+
+def remove_connector(connection: Connection, address: Address) -> None:
+    """Removes a connector: its epoch is closed and nobody sees it any more.
+
+    Raises UnknownPipelineName and UnknownInputEndpoint, and Repeat when another write has overtaken it.
+    """
+    (loaded,) = reports.load(connection, [(address, None)])
+    if not loaded.pipeline_known:
+        raise UnknownPipelineName(address.pipeline)
+    if loaded.connector.visible_version == 0:
+        raise UnknownInputEndpoint(address.endpoint)
+    removed = remove(loaded.connector)
+    change = Change(
+        address=address,
+        before=loaded.connector,
+        after=removed.connector,
+        at=loaded.now,
+        closed=removed.closed,
+        events=(Event(kind=EventKind.REMOVED, details={}),),
+    )
+    if not reports.write_removal(connection, change):
+        raise Repeat
+    reports.write_history(connection, [change])
+
+
+def _write(connection: Connection, changes: list[Change]) -> None:
+    if changes and len(reports.write(connection, changes)) < len(changes):
+        raise Repeat
+    reports.write_history(connection, changes)
 
 
 def _epoch_label(report: Report) -> str | None:

@@ -57,7 +57,7 @@ def wait(
                 found = [outcomes[place] for place in range(len(tokens))]
                 if last or together(found, request.until) is not Verdict.IN_PROGRESS:
                     return found
-                needs = {need for token, each in zip(tokens, found, strict=True) if (need := _need(token, each))}
+                needs = {need for token, each in zip(tokens, found, strict=True) if (need := need_of(token, each))}
                 waiter.need(needs, enough=len(needs) if request.until is Until.ALL else 1)
             waiter.sleep(ends - time.monotonic())
 
@@ -66,7 +66,8 @@ def _unsettled(outcome: Outcome | None) -> bool:
     return outcome is None or (isinstance(outcome, Checked) and outcome.status is TokenStatus.IN_PROGRESS)
 
 
-def _need(token: TokenId | None, outcome: Outcome) -> Need | None:
+def need_of(token: TokenId | None, outcome: Outcome) -> Need | None:
+    """What a token in progress waits for; None for a settled one."""
     if token is None or not isinstance(outcome, Checked) or outcome.status is not TokenStatus.IN_PROGRESS:
         return None
     return Need(token.connector_id, outcome.epoch_number, outcome.binding)

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
@@ -11,8 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from app.domain.errors import ServiceUnavailable, TooManyRequests
+from app.domain.errors import ServiceUnavailable
 from app.domain.waiting import Need, Standing
+from app.services.seats import Seats
 from app.store import standings
 from app.store.engine import run
 from app.store.listener import Listener
@@ -39,18 +39,18 @@ class Waiters:
     used, so that greenlets will do for threads, and nothing is started before somebody waits.
     """
 
-    def __init__(self, engine: Engine, url: str, *, most: int, most_of_one: int) -> None:
-        """``most`` may wait at a time, ``most_of_one`` with the same credential; ``url`` is where to listen."""
+    def __init__(self, engine: Engine, url: str, seats: Seats) -> None:
+        """``seats`` are of those who wait; ``url`` is where to listen."""
         self._engine = engine
-        self._most, self._most_of_one = most, most_of_one
+        self._seats = seats
         self._lock = Lock()  # held for moments only, never at the database
         self._waiting: set[Waiter] = set()
-        self._holders: Counter[Hashable] = Counter()
         self._registry: Registry = {}
         self._hurry = Event()
         self._random = Random()  # noqa: S311 - no secret
-        self._listener = Listener(url, [standings.MOVED_CHANNEL], self._on_notify, self._hurry.set)
+        self._listener = Listener(url, [standings.MOVED_CHANNEL], self._on_notify, self._on_gap)
         self._thread: Thread | None = None
+        self.on_heard: Callable[[], object] = lambda: None  # called when a notification has come, or may have been lost
         self.closing = False  # whether nobody is to wait any longer, since the process is about to end
 
     @contextmanager
@@ -60,24 +60,19 @@ class Waiters:
         ``holder`` is the credential that this counts against, if any; ``hung_up`` tells whether the client has gone.
         Raises TooManyRequests.
         """
-        waiter = Waiter(self._registry, self._lock, hung_up)
-        with self._lock:
-            if len(self._waiting) >= self._most or (holder and self._holders[holder] >= self._most_of_one):
-                raise TooManyRequests
-            self._waiting.add(waiter)
-            self._holders[holder] += 1
-            if self._thread is None:
-                self._start()
-        waiter.ended = self.closing
-        try:
-            yield waiter
-        finally:
-            waiter.leave()
+        with self._seats.taken(holder):
+            waiter = Waiter(self._registry, self._lock, hung_up)
             with self._lock:
-                self._waiting.discard(waiter)
-                self._holders[holder] -= 1
-                if not self._holders[holder]:
-                    del self._holders[holder]
+                self._waiting.add(waiter)
+                if self._thread is None:
+                    self._start()
+            waiter.ended = self.closing
+            try:
+                yield waiter
+            finally:
+                waiter.leave()
+                with self._lock:
+                    self._waiting.discard(waiter)
 
     def close(self) -> None:
         """Wakes everybody, so that each looks once more and goes; nobody sleeps from now on."""
@@ -112,6 +107,11 @@ class Waiters:
             self.tell(standing)
         if not told:
             self._hurry.set()
+        self.on_heard()
+
+    def _on_gap(self) -> None:
+        self._hurry.set()
+        self.on_heard()
 
     def _look_again_and_again(self) -> None:
         while not self.closing:
@@ -189,6 +189,16 @@ class Waiter:
         """Sleeps until it is woken, or for so long."""
         if not self.ended:
             self._event.wait(max(0.0, seconds))
+
+    def wake(self) -> None:
+        """Ends its sleep."""
+        self._event.set()
+
+    def calm(self) -> bool:
+        """From now on a sleep lasts until it is woken anew; answers whether what it needs is settled."""
+        with self._lock:
+            self._event.clear()
+            return self._left <= 0
 
     def end(self) -> None:
         """Wakes it, for good."""

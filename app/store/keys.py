@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
-from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
@@ -44,16 +44,17 @@ def find_holder(connection: Connection, key_id: str) -> Holder | None:
     row = connection.execute(
         select(ApiKey.digest, ApiKey.name, ApiKey.role, ApiKey.tenant_id, Tenant.name.label("tenant"))
         .join(Tenant, Tenant.id == ApiKey.tenant_id)
-        .where(
-            ApiKey.id == key_id,
-            ApiKey.revoked_at.is_(None),
-            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
-        )
+        .where(ApiKey.id == key_id, *_valid())
     ).one_or_none()
     if row is None:
         return None
     principal = Principal(name=row.name, tenant_id=row.tenant_id, tenant=row.tenant, role=Role(row.role))
     return Holder(digest=bytes(row.digest), principal=principal)
+
+
+def still_valid(connection: Connection, key_ids: Sequence[str]) -> set[str]:
+    """Those of the keys, by their ids, that are neither revoked nor expired."""
+    return set(connection.scalars(select(ApiKey.id).where(ApiKey.id.in_(key_ids), *_valid())))
 
 
 def add(connection: Connection, tenant: UUID, key: KeyRecord, digest: bytes) -> None:
@@ -87,6 +88,10 @@ def revoke(connection: Connection, tenant: UUID, name: str) -> None:
         .where(ApiKey.tenant_id == tenant, ApiKey.name == name, ApiKey.revoked_at.is_(None))
         .values(revoked_at=func.now())
     )
+
+
+def _valid() -> tuple[ColumnElement[bool], ...]:
+    return ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
 
 
 def _active(tenant: UUID) -> Select[str, str, str]:

@@ -266,6 +266,14 @@ class ConnectorEvent(Base):
             " 'epoch', 'rewound')",
             name="kind",
         ),
+        Index(
+            "ix_connector_event_order",
+            "tenant_id",
+            "xid",
+            "connector_id",
+            "version",
+            postgresql_where=text("tenant_id IS NOT NULL"),
+        ),
     )
 
     connector_id: Mapped[ConnectorKey]
@@ -273,3 +281,6 @@ class ConnectorEvent(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[Created]
     details: Mapped[Json]
+    tenant_id: Mapped[UUID | None]  # the connector's
+    # Its transaction's number, which orders it: see sql/read_events.sql. Both are null in rows older than they.
+    xid: Mapped[Count | None] = mapped_column(server_default=text("CAST(CAST(pg_current_xact_id() AS text) AS bigint)"))

@@ -254,6 +254,7 @@ def _event(change: Change, event: Event) -> dict[str, Any]:
         "kind": event.kind.value,
         "at": change.at,
         "details": event.details,
+        "tenant_id": change.address.tenant,
     }
 
 

@@ -125,7 +125,7 @@ def test_a_rewound_consumer_takes_nothing_back(api: Api, engine: sa.Engine) -> N
         rewound = connection.scalars(
             sa.text(
                 "SELECT e.version FROM connector_event AS e JOIN connector AS c ON c.id = connector_id"
-                " WHERE tenant_id = :tenant AND kind = 'rewound'"
+                " WHERE c.tenant_id = :tenant AND kind = 'rewound'"
             ),
             {"tenant": api.tenant_id},
         ).all()

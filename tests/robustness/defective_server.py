@@ -63,7 +63,26 @@ def stale_binding() -> None:
     token.SAMPLED_AHEAD = 0
 
 
-DEFECTS = {"late-commit": late_commit, "token-in-memory": token_in_memory, "stale-binding": stale_binding}
+def events_as_seen() -> None:
+    """A transition is told of as soon as it can be seen, whatever may still come to stand before it."""
+    import pytest
+    from sqlalchemy import TextClause, text
+
+    from app.store import events
+    from app.store.engine import statement
+
+    def hasty(name: str) -> TextClause:
+        return text(statement(name).text.replace("pg_snapshot_xmin", "pg_snapshot_xmax"))
+
+    pytest.MonkeyPatch().setattr(events, "statement", hasty)
+
+
+DEFECTS = {
+    "late-commit": late_commit,
+    "token-in-memory": token_in_memory,
+    "stale-binding": stale_binding,
+    "events-as-seen": events_as_seen,
+}
 
 
 def main() -> None:

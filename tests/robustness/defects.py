@@ -84,7 +84,7 @@ _CLOSED = "(c.epoch_number > 0 AND r.label IS DISTINCT FROM c.epoch_label AND EX
 _ENDS = "WHERE e.connector_id = r.connector_id AND e.number = r.number"
 _FREEZES = "SET completed_version = r.completed_version, ended_at"
 
-_EVENTS = "connector_id uuid, version bigint, kind text, at timestamptz, details jsonb\n           )"
+_EVENTS = "version bigint, kind text, at timestamptz, details jsonb, tenant_id uuid\n           )"
 _OPENED = "connector_id uuid, number bigint, label text, first_version bigint, started_at timestamptz\n           )"
 _WITHOUT_KEYS = in_sql(  # in which a version that is taken twice would be noticed, and answered with a 500
     reports,

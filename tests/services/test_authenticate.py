@@ -1,14 +1,18 @@
 """Keys seen a moment ago: let in without another look, and not for longer than is promised."""
 
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
 from app.domain.api_key import ApiKeyText
-from app.domain.errors import AuthenticationFailed
+from app.domain.errors import AuthenticationFailed, ServiceUnavailable
 from app.domain.roles import Principal, Role
 from app.services import authenticate
-from app.services.authenticate import REMEMBERED_SECONDS, Principals
+from app.services.authenticate import REMEMBERED_SECONDS, WATCHED_SECONDS, KeyWatch, Principals, create_key, revoke_key
+from app.store.keys import add_tenant, still_valid
+from app.store.models import ApiKey
 
 KEY, OTHER = (str(ApiKeyText.make(bytes([n]) * 10, bytes([n]) * 32)) for n in (1, 2))
 HOLDER = Principal(name="ci", tenant_id=uuid4(), tenant="acme", role=Role.READ)
@@ -96,3 +100,71 @@ def test_what_is_remembered_is_bounded(keys: Keys, principals: Principals, monke
     for key in (KEY, OTHER, KEY):
         principals.find(key, keys.look)
         assert len(principals._seen) == 1
+
+
+# the keys of those who stay
+
+
+class Watch:
+    """A watch over keys, which the database knows by their ids."""
+
+    def __init__(self) -> None:
+        self.valid = {"a", "b"}
+        self.asked: list[set[str]] = []
+        self.now = 100.0
+        self.is_away = False
+        self.watch = KeyWatch(self.look, clock=lambda: self.now)
+
+    def look(self, keys: Sequence[str]) -> set[str]:
+        self.asked.append(set(keys))
+        if self.is_away:
+            raise ServiceUnavailable
+        return self.valid & set(keys)
+
+
+def test_the_keys_of_all_who_stay_are_looked_up_together_once_in_a_while() -> None:
+    it = Watch()
+    with it.watch.watching("a") as first, it.watch.watching("b") as second, it.watch.watching("a") as third:
+        for now, looks in ((100.0, 1), (109.9, 1), (110.0, 2)):
+            it.now = now
+            assert [first(), second(), third()] == [True] * 3
+            assert it.asked == [{"a", "b"}] * looks
+        it.valid = {"b"}
+        assert first(), "until the next look"
+        it.now += WATCHED_SECONDS
+        assert [first(), second(), third()] == [False, True, False]
+    with it.watch.watching("b") as last:
+        it.now += WATCHED_SECONDS
+        assert last()
+    assert it.asked[-1] == {"b"}, "nobody looks for those who have left"
+
+
+def test_nobody_is_turned_away_because_the_database_is() -> None:
+    it = Watch()
+    it.is_away = True
+    with it.watch.watching("a") as is_valid:
+        assert is_valid()
+        it.is_away, it.valid = False, set()
+        it.now += WATCHED_SECONDS
+        assert not is_valid()
+        it.is_away = True
+        it.now += WATCHED_SECONDS
+        assert not is_valid(), "nor let in again"
+
+
+def test_without_a_key_there_is_nothing_to_look_up() -> None:
+    it = Watch()
+    with it.watch.watching(None) as is_valid:
+        assert is_valid()
+    assert it.asked == []
+
+
+def test_a_key_is_valid_until_it_is_revoked_or_expires(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        tenant = add_tenant(connection, uuid4().hex)
+        made = {name: create_key(connection, tenant, name, Role.READ, by=Role.ADMIN)[0].id for name in "abc"}
+        revoke_key(connection, tenant, "a", by=Role.ADMIN)
+        expired = sa.update(ApiKey).where(ApiKey.id == made["b"]).values(expires_at=sa.func.now())
+        connection.execute(expired)
+        assert still_valid(connection, [*made.values(), "unknown"]) == {made["c"]}
+        assert still_valid(connection, []) == set()

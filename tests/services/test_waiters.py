@@ -17,6 +17,7 @@ from app.domain.token import TokenId, TokenStatus
 from app.domain.waiting import Need, Standing, Until
 from app.services.check import Checked
 from app.services.report import remove_connector
+from app.services.seats import Seats
 from app.services.wait import Outcome, WaitRequest, wait
 from app.services.waiters import Waiter, Waiters
 from app.store import keys
@@ -48,7 +49,7 @@ class Woken(Waiters):
 
 @pytest.fixture(scope="module")
 def registry() -> Woken:
-    return Woken(sa.create_engine("postgresql+psycopg://"), "postgresql+psycopg://", most=10, most_of_one=10)
+    return Woken(sa.create_engine("postgresql+psycopg://"), "postgresql+psycopg://", Seats(most=10, most_of_one=10))
 
 
 def awake(waiter: Waiter) -> bool:
@@ -90,7 +91,7 @@ def test_a_planted_waiter_that_forgets_what_it_heard_is_found(registry: Woken, m
 
 
 def test_only_so_many_may_wait_and_so_many_of_one(registry: Woken) -> None:
-    few = Woken(registry._engine, "postgresql+psycopg://", most=3, most_of_one=2)
+    few = Woken(registry._engine, "postgresql+psycopg://", Seats(most=3, most_of_one=2))
     with few.admit("a", stays), few.admit("a", stays):
         with pytest.raises(TooManyRequests), few.admit("a", stays):
             pass
@@ -98,7 +99,7 @@ def test_only_so_many_may_wait_and_so_many_of_one(registry: Woken) -> None:
             pass
         with few.admit(None, stays):
             pass
-    assert (few._waiting, few._holders) == (set(), {})
+    assert (few._waiting, few._seats._holders) == (set(), {})
 
 
 # waits, on a database
@@ -109,7 +110,7 @@ class Waits:
 
     def __init__(self, engine: sa.Engine, url: str) -> None:
         self.engine = engine
-        self.waiters = Waiters(engine, url, most=100, most_of_one=100)
+        self.waiters = Waiters(engine, url, Seats(most=100, most_of_one=100))
         self.address = Address(tenant_id("waits"), "p", "t", uuid.uuid4().hex)
         self.looks = 0
         self.pool = ThreadPoolExecutor(40)

@@ -15,10 +15,10 @@ WITH closed AS (
                connector_id uuid, number bigint, label text, first_version bigint, started_at timestamptz
            )
 ), events AS (
-    INSERT INTO connector_event (connector_id, version, kind, at, details)
+    INSERT INTO connector_event (connector_id, version, kind, at, details, tenant_id)
     SELECT r.*
       FROM json_to_recordset(CAST(:events AS json)) AS r (
-               connector_id uuid, version bigint, kind text, at timestamptz, details jsonb
+               connector_id uuid, version bigint, kind text, at timestamptz, details jsonb, tenant_id uuid
            )
 ), observations AS (
     INSERT INTO observation (

@@ -25,7 +25,7 @@ SELECT 'connector', id, to_jsonb(c) - CAST('{id,connector_name,created_at,remove
 UNION ALL SELECT 'epoch', connector_id, to_jsonb(e) - CAST('{connector_id,started_at,ended_at}' AS text[])
            || jsonb_build_object('ended', ended_at IS NOT NULL)
   FROM connector_epoch AS e WHERE connector_id = ANY(:ids)
-UNION ALL SELECT 'event', connector_id, to_jsonb(e) - CAST('{connector_id,at}' AS text[])
+UNION ALL SELECT 'event', connector_id, to_jsonb(e) - CAST('{connector_id,at,xid}' AS text[])
   FROM connector_event AS e WHERE connector_id = ANY(:ids)
 UNION ALL SELECT 'error', connector_id, to_jsonb(e) - 'connector_id'
   FROM connector_error AS e WHERE connector_id = ANY(:ids)
