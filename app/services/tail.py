@@ -1,10 +1,10 @@
 """The newest transitions, read by one thread of this process for all who follow them."""
 
 import logging
-import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from random import Random
 from threading import Event, Lock, Thread
 from time import sleep
 from uuid import UUID
@@ -41,6 +41,7 @@ class Tail:
         self._followers: set[Follower] = set()
         self._thread: Thread | None = None
         self._hurry = Event()
+        self._random = Random()  # noqa: S311 - no secret
 
     @contextmanager
     def follow(self, tenant: UUID, place: EventPlace, wake: Callable[[], object]) -> "Iterator[Follower]":
@@ -88,7 +89,8 @@ class Tail:
         It is time twice then: what was notified of may stand behind a transaction that ends a moment later.
         """
         sleep(_LEAST_PAUSE_SECONDS)
-        usual = _RECHECK_SECONDS - _LEAST_PAUSE_SECONDS + random.uniform(-_JITTER_SECONDS, _JITTER_SECONDS)  # noqa: S311
+        jitter = self._random.uniform(-_JITTER_SECONDS, _JITTER_SECONDS)
+        usual = _RECHECK_SECONDS - _LEAST_PAUSE_SECONDS + jitter
         hurried = self._hurry.wait(0 if short else usual)
         self._hurry.clear()
         return hurried
