@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.domain.names import Address, tenant_id
-from app.store import models, partitions
+from app.store import models
 from app.store.engine import make_engine, statement
 from app.store.partitions import DAYS_AHEAD, ensure_partitions, keep_partitions
 from tests.services.reporting import check_token, issue, report
@@ -140,7 +140,9 @@ def test_the_keeper_survives_a_database_that_is_away(monkeypatch: pytest.MonkeyP
         if len(pauses) == 2:
             raise Enough
 
-    monkeypatch.setattr(partitions, "time", SimpleNamespace(sleep=sleep))  # its own only: other threads sleep, too
+    monkeypatch.setattr(
+        "app.store.partitions.time", SimpleNamespace(sleep=sleep)
+    )  # its own only: other threads sleep, too
     with pytest.raises(Enough):
         keep_partitions("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
     assert len(pauses) == 2
