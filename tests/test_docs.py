@@ -1,9 +1,7 @@
 """The documentation is run: its commands against the real server, its output compared, its snippets used."""
 
 import re
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +9,9 @@ import pytest
 import requests
 import sqlalchemy as sa
 
+from tests.pages import DOCS, blocks, play
 from tests.serving import Server, serving
 
-DOCS = Path(__file__).parents[1] / "docs"
 SESSIONS = {"reporting-an-engine": 16, "tokens": 12, "fleet": 9, "events": 11}
 """The pages with commands, and how many each has at least."""
 
@@ -30,25 +28,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
-
-
-def steps(page: str) -> list[tuple[str, str]]:
-    """The commands of the console blocks, each with the output that it is said to have."""
-    session = "".join(blocks(page, "console"))
-    return [(command, output) for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE)]
-
-
 @pytest.mark.parametrize("page", SESSIONS)
 def test_the_curl_session_goes_as_it_is_told(server: Server, page: str) -> None:
-    mark = "--- next ---"
-    commands, outputs = zip(*steps(page), strict=True)
-    script = "".join(f"{command}\necho '{mark}'\n" for command in commands)
-    script = script.replace("localhost:8080", server.base.removeprefix("http://"))
-    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    told = [_VOLATILE.sub("", output) for output in outputs]
-    done = [_VOLATILE.sub("", output) for output in ran.stdout.split(f"{mark}\n")[:-1]]
+    played = [[_VOLATILE.sub("", output) for output in outputs] for outputs in play(page, server.base)]
+    told, done = zip(*played, strict=True)
     assert done == told
     assert len(told) >= SESSIONS[page]
 
