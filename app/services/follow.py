@@ -70,9 +70,8 @@ class Streams:
     def open(self, subscription: Subscription, resumed: Cursor | None, client: Client) -> "Iterator[Stream]":
         """A stream that goes on from the cursor, or begins now: it tells of all that is recorded from here on.
 
-        What was recorded a moment ago may be told of, too.
-
-        Raises TooManyRequests and ServiceUnavailable.
+        And of what was recorded before, if another transaction still holds it back. Raises TooManyRequests and
+        ServiceUnavailable.
         """
         with ExitStack() as held:
             held.enter_context(self._seats.taken(client.holder))
@@ -172,6 +171,8 @@ class Stream:
             return
         self.cursor = replace(self.cursor, made_at=_seconds(page.now))
         for event in page.events:
+            if self.waiter.ended:  # the rest is told to whoever comes back
+                return
             if self.subscription.covers(event.pipeline, event.table, event.connector):
                 self.cursor = replace(self.cursor, place=event.place)
                 yield event, self.cursor

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from werkzeug.serving import make_server
 
@@ -24,6 +25,7 @@ from app.services import authenticate, follow
 from tests.api.client import ORDERS, PIPELINE, Api, forged, refused
 from tests.api.conftest import MakeApp, MakeKey
 from tests.api.test_statements import Counter
+from tests.services.reporting import settle
 from tests.serving import until
 from tests.sse import Event, EventSource
 
@@ -120,9 +122,10 @@ def test_transitions_are_told_in_order_with_all_that_is_recorded_of_them(api: Ap
     assert len({event.id for event in events}) == 6
 
 
-def test_a_stream_begins_now(api: Api, source: Follow) -> None:
+def test_a_stream_begins_now(api: Api, engine: sa.Engine, source: Follow) -> None:
     """What was acknowledged before is not told; what happens as soon as its first line is there, is."""
     api.report({}, 0)
+    settle(engine)
     with source().connected() as events:
         first = next(events)
         api.report({"paused": True}, 1)
@@ -246,9 +249,10 @@ def test_a_token_is_told_of_once_also_to_whoever_comes_back(api: Api, source: Fo
     assert [event.name for event in received] == ["token"] * 9
 
 
-def test_tokens_and_transitions_may_come_together(api: Api, source: Follow) -> None:
+def test_tokens_and_transitions_may_come_together(api: Api, engine: sa.Engine, source: Follow) -> None:
     api.position(1, 1, 0)
     token = api.token()
+    settle(engine)
     following = begun(source(f"token={token}&transitions=true"))
     api.report({"paused": True}, 1)
     for version in (2, 3):
@@ -335,11 +339,12 @@ HOUR = 3600
     ("age", "ahead", "is_reset"), [(HOUR - 60, 0, False), (HOUR + 60, 0, True), (0, 1_000_000, True)]
 )
 def test_an_id_too_old_or_of_another_database_resets_the_stream(
-    api: Api, source: Follow, age: int, ahead: int, is_reset: bool
+    api: Api, engine: sa.Engine, source: Follow, age: int, ahead: int, is_reset: bool
 ) -> None:
     following = begun(source())
     cursor = Cursor._decoded(following.last_id)
     lives(api)
+    settle(engine)
     changed = replace(cursor, made_at=cursor.made_at - age, place=replace(cursor.place, xid=cursor.place.xid + ahead))
     again = source(last_id=str(changed))
     if not is_reset:

@@ -15,6 +15,7 @@ from app.services.check import Asked, Checked, check
 from app.services.issue import Issuer, IssueRequest
 from app.services.report import Addressed, Recorded, record
 from app.store.engine import run, transact
+from tests.serving import until
 
 T = TypeVar("T")
 
@@ -37,6 +38,14 @@ def check_token(engine: sa.Engine, address: Address, token: object, retention: t
     """Checks one token, or raises what stands against it."""
     asked = [Asked(address.tenant, address.pipeline, str(token))]
     return only(run(engine, lambda c: check(c, asked, retention=retention)))
+
+
+def settle(engine: sa.Engine) -> None:
+    """Waits until all that is committed may be told of as an event: nothing is open that was before it."""
+    number = "SELECT CAST(CAST(pg_snapshot_{}(pg_current_snapshot()) AS text) AS bigint)"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        newest = connection.scalar(sa.text(number.format("xmax")))
+        until(lambda: connection.scalar(sa.text(number.format("xmin"))) >= newest)
 
 
 def only(outcomes: Sequence[T | TidemarkError]) -> T:

@@ -243,7 +243,7 @@ def test_sleepers_hold_no_connection_and_cost_two_statements_a_second_at_most(wa
     _until(lambda: len(sent) >= 3)
     assert time.monotonic() - started > 1.0
     assert not any(each.done() for each in waiting)
-    assert waits.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    _until(lambda: waits.engine.pool.checkedout() == 0)  # type: ignore[attr-defined]  # that was counted as it began
     waits.report(1, 1)
     waits.report(1, 1)
     assert all(waits.statuses(each) == [COMPLETE] for each in waiting)

@@ -17,13 +17,15 @@ from app.domain.connector import Report
 from app.domain.event_order import BEGINNING, EventPlace
 from app.domain.names import Address
 from app.domain.status import Recording, Status
-from app.services.report import Addressed, Recorded, record
+from app.services.report import Addressed, Recorded, record, remove_connector
 from app.store import events, reports
 from app.store.engine import make_engine, run, statement, transact
 from app.store.events import EventQuery, Newest, Page, RecordedEvent, read_events, read_newest
 from app.store.keys import add_tenant
-from tests.services.reporting import KEEP_EVERY, send
+from app.store.standings import MOVED_CHANNEL
+from tests.services.reporting import KEEP_EVERY, send, settle
 from tests.serving import until
+from tests.store.test_listener import GAP, listening
 
 END = EventPlace(2**63 - 1, uuid.UUID(int=0), 0, "")
 NUMBER = "CAST(CAST(pg_snapshot_{}(pg_current_snapshot()) AS text) AS bigint)"
@@ -68,9 +70,7 @@ class Reader:
 
     def settle(self) -> list[tuple[str, str]]:
         """Reads all that is committed, once what others have open has ended, and answers what was new."""
-        with self.engine.connect() as connection:
-            newest = connection.scalar(sa.text(f"SELECT {NUMBER.format('xmax')}"))
-        until(lambda: run(self.engine, lambda c: read_newest(c, self.tenant)).horizon >= newest)
+        settle(self.engine)
         return self.read()
 
     def read(self) -> list[tuple[str, str]]:
@@ -240,6 +240,20 @@ def waiting(engine: sa.Engine) -> int:
     """How many sessions wait for a lock."""
     with engine.connect() as connection:
         return int(connection.scalars(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")).one())
+
+
+def test_what_happens_is_notified(clone: str, clone_engine: sa.Engine, tenant: uuid.UUID) -> None:
+    """First reports, too; a notification is only a hint, and one that says nothing is enough."""
+    address = named(tenant, "a")
+    with listening(clone, MOVED_CHANNEL) as heard:
+        assert heard.get(timeout=10) == GAP
+        for report in (paused(False), paused(), paused()):
+            send(clone_engine, address, report)
+        transact(clone_engine, lambda connection: remove_connector(connection, address))
+        told = [heard.get(timeout=10)[1] for _ in range(3)]
+    assert told[0] == ""
+    assert all(str(address.id) in payload for payload in told[1:])
+    assert heard.empty(), "the third report changed nothing"
 
 
 def test_every_tenant_and_every_place_gets_its_own_page(clone_engine: sa.Engine, tenant: uuid.UUID) -> None:
