@@ -15,7 +15,7 @@ from app.domain.waiting import Until
 from app.lean import LeanResponse as Response
 from app.services.wait import MOST_SECONDS, WaitRequest
 
-_SECONDS = re.compile(r"\d{1,3}(\.\d{1,9})?", re.ASCII)
+_SECONDS = re.compile(r"\d{1,3}(\.\d{1,20})?", re.ASCII)
 _PREFERENCE = re.compile(r'\s*wait\s*=\s*(?:(\d{1,9})|"(\d{1,9})")\s*(?:;.*)?', re.ASCII | re.IGNORECASE)
 
 WAIT = examples.parameter(

@@ -11,6 +11,7 @@ from app.services.check import Checked
 from app.services.waiters import Waiters
 
 MOST_SECONDS = 60.0
+_LATE_SECONDS = 0.5
 
 Outcome = Checked | TidemarkError
 
@@ -44,6 +45,8 @@ def wait(
     ends = time.monotonic() + request.seconds
     outcomes: dict[int, Outcome] = {}
     with waiters.admit(request.holder, request.hung_up) as waiter:
+        if waiter.ended:  # the process stops; whoever asks again at once is to find another one
+            time.sleep(min(_LATE_SECONDS, request.seconds))
         while True:
             pending = [place for place in range(len(tokens)) if _unsettled(outcomes.get(place))]
             waiter.listen(token.connector_id for place in pending if (token := tokens[place]))
