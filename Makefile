@@ -20,7 +20,7 @@ run: .venv/.installed-run
 	@exec $(BIN)/tidemark run
 
 test: .venv/.installed-dev
-	@exec $(BIN)/pytest $(or $(ARGS),--numprocesses=3 --dist=loadfile)
+	@exec $(BIN)/pytest $(or $(ARGS),--numprocesses=3 --dist=loadfile --no-loadscope-reorder)
 
 # Squawk reads what each migration would send. alembic's own table is left out, and no statement time-out is asked for:
 # building an index CONCURRENTLY or validating a constraint rightly takes as long as the table is big.

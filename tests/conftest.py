@@ -26,6 +26,15 @@ settings.register_profile("tidemark", deadline=None, print_blob=True)
 settings.load_profile("tidemark")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files whose tests may take the longest come first, so that none of the processes is left with them."""
+    patience: dict[Path, float] = {}
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        patience[item.path] = max(patience.get(item.path, 0), marker.args[0] if marker else 0)
+    items.sort(key=lambda item: -patience[item.path])
+
+
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[str]:
     """The URL of a server on which databases may be made."""
