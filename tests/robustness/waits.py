@@ -80,8 +80,10 @@ class Wait:
                 _judge(token, answer, processed)
             else:
                 token.judge(answer)  # as things stood when the process ended, which is as they stand now
+        if not decided:
+            return IN_PROGRESS
         enough = any if self.until is Until.ANY else all
-        return IN_PROGRESS if not decided else COMPLETE if enough(s == COMPLETE for s in statuses) else LOST
+        return COMPLETE if enough(status == COMPLETE for status in statuses) else LOST
 
     def _tell(self, answer: object) -> str:
         told = f"a wait for {self.until.value} of {len(self.tokens)} was answered {answer!r}"
