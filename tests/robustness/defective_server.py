@@ -77,11 +77,19 @@ def events_as_seen() -> None:
     pytest.MonkeyPatch().setattr(events, "statement", hasty)
 
 
+def deaf_waiters() -> None:
+    """Those who wait are not told of anything, and nobody looks after them."""
+    from app.services.waiters import Waiters
+
+    Waiters._start = lambda waiters: None  # type: ignore[assignment, method-assign]
+
+
 DEFECTS = {
     "late-commit": late_commit,
     "token-in-memory": token_in_memory,
     "stale-binding": stale_binding,
     "events-as-seen": events_as_seen,
+    "deaf-waiters": deaf_waiters,
 }
 
 

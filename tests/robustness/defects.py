@@ -16,7 +16,9 @@ from app.store import reports, tokens
 from tests.domain import test_protocol
 from tests.domain.history import Early, Lost, Stuck, Undone
 from tests.robustness import misbehaviour as code
+from tests.robustness import oversleeping as waits
 from tests.robustness.ledger import Forgotten, Ghost, Refused, Unknown, Untied
+from tests.robustness.waits import Dismissed, Overslept
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 Faults = tuple[type[AssertionError], ...]
@@ -204,7 +206,25 @@ DEFECTS: dict[str, tuple[Plant, Faults]] = {
     ),
     "overtaken is answered as recorded": (both(code.overtaken_is_answered_as_recorded, _WITHOUT_KEYS), (Forgotten,)),
     # what outlives the process
-    "replies before it commits": (code.replies_before_it_commits, (Forgotten, Early, Refused)),
+    "replies before it commits": (code.replies_before_it_commits, (Forgotten, Early, Refused, Ghost)),
     "issues without a commit": (code.issues_without_a_commit, (Unknown,)),
     "keeps tokens in memory": (code.keeps_tokens_in_memory, (Unknown,)),
+    # who waits
+    "a notification is believed, and lies": (
+        both(waits.woken_is_complete, _update("c.completed_version, r.tell", "c.version AS completed_version, r.tell")),
+        (Early, Undone),
+    ),
+    "any movement is believed": (both(waits.woken_is_complete, waits.any_movement_settles), (Early, Undone)),
+    "any movement is an answer": (both(waits.woken_is_answered, waits.any_movement_settles), (Dismissed,)),
+    "the end of an epoch settles nothing": (waits.epochs_do_not_end, (Overslept,)),
+    "a lost token ends no wait for all": (waits.lost_is_one_of_many, (Overslept,)),
+    "any is taken for all": (waits.any_is_all, (Overslept,)),
+    "what is heard while looking is forgotten": (
+        both(waits.forgets_what_it_heard, waits.nobody_looks_again),
+        (Overslept,),
+    ),
+    "nobody is told, and nobody looks again": (
+        both(_update("WHERE tell)", "WHERE false)"), waits.nobody_looks_again),
+        (Overslept,),
+    ),
 }

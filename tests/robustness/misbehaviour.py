@@ -1,6 +1,7 @@
 """Defects planted in the code: what a well-meant change might make of it. See ``defects.py``."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
 from itertools import zip_longest
@@ -8,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine, event, select, text
+from sqlalchemy import Connection, Engine, TextClause, event, select, text
 
 from app.domain import connector, frontier, token
 from app.domain.connector import Connector, Report, StreamPosition
@@ -217,7 +218,8 @@ def issues_without_a_commit(patch: Patch) -> None:
 def keeps_tokens_in_memory(patch: Patch) -> None:
     """Tokens are what they should be until the process ends."""
     memory: dict[TokenId, Any] = {}
-    start, issue_token, find = issue.Issuer.__init__, tokens.issue, tokens.find
+    asked: ContextVar[TokenId | None] = ContextVar("asked", default=None)  # by this thread, of all that check tokens
+    start, issue_token, find, statement = issue.Issuer.__init__, tokens.issue, tokens.find, engine.statement
 
     def started(issuer: issue.Issuer) -> None:
         memory.clear()
@@ -233,13 +235,20 @@ def keeps_tokens_in_memory(patch: Patch) -> None:
         return [remembered(connection, each) for each in wanted]
 
     def remembered(connection: Connection, place: Place) -> Found:
-        sql, token = engine.statement("check_token").text, place.token
-        if token in memory:
-            sql = sql.replace("completion_token AS t", _ROW.format(token.connector_id, token.id, *memory[token]))
-        with pytest.MonkeyPatch.context() as remembering:
-            remembering.setattr(tokens, "statement", lambda name: text(sql))
+        before = asked.set(place.token)
+        try:
             return find(connection, [place])[0]
+        finally:
+            asked.reset(before)
+
+    def remembering(name: str) -> TextClause:
+        honest, token = statement(name), asked.get()
+        if token is None or token not in memory:
+            return honest
+        row = _ROW.format(token.connector_id, token.id, *memory[token])
+        return text(honest.text.replace("completion_token AS t", row))
 
     patch.setattr(issue.Issuer, "__init__", started)
     patch.setattr(tokens, "issue", issued)
     patch.setattr(tokens, "find", found)
+    patch.setattr(tokens, "statement", remembering)

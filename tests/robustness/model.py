@@ -8,6 +8,7 @@ from hypothesis.stateful import rule
 
 from app.domain.connector import Report
 from app.domain.status import Recording
+from app.domain.waiting import Until
 from tests.robustness.engines import COMPONENT, Engines
 from tests.robustness.service import Died
 from tests.robustness.stream import HIDDEN, NOTHING, RECORDED, UPTO, Stream
@@ -175,11 +176,26 @@ class Model(Engines):
         for connector in self.world.streams:
             self.world.issue(connector)
 
-    @rule(connector=connectors, component=COMPONENT)
-    def send_and_issue(self, connector: Stream, component: int) -> None:
-        """What tokens are for: a client has sent something, and asks for a token on it."""
+    @rule(connector=connectors, component=COMPONENT, waiting=st.booleans())
+    def send_and_issue(self, connector: Stream, component: int, waiting: bool) -> None:
+        """What tokens are for: a client has sent something, asks for a token on it, and may wait for that."""
         self.arrive(connector, component, 1)
-        self.world.issue(connector)
+        token = self.world.issue(connector)
+        if token and waiting:
+            self.world.wait([token])
+
+    @rule(many=st.integers(1, 4), until=st.sampled_from([Until.ALL, Until.ANY]))
+    def wait(self, many: int, until: Until) -> None:
+        """Somebody waits for all or any of several tokens in progress, of whatever connectors, or for what is not."""
+        in_progress = [token for token in self.world.tokens if token.current and not token.complete]
+        self.world.wait((in_progress or self.world.tokens)[-many:], until)
+
+    @rule(connector=connectors)
+    def complete_while_looking(self, connector: Stream) -> None:
+        """Somebody who waits has just looked, and seen that it is not complete, when it is."""
+        token = self.world.issue(connector)
+        if token:
+            self.world.wait([token], looked=lambda: self.world.finish_unseen(connector))
 
     @rule(connector=connectors)
     def remove(self, connector: Stream) -> None:
@@ -228,6 +244,7 @@ _OFTEN = {
     "report_status": 2,
     "send_and_issue": 3,
     "turn_synchronous": 2,
+    "wait": 2,
     "write": 3,
     "write_as_zombie": 2,
 }

@@ -1,26 +1,28 @@
 """The service under test: the real code on a real database, as app/api calls it, and a process that can die."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import Any, cast
+from concurrent.futures import Future
+from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
 from app.domain.errors import TidemarkError, UnknownInputEndpoint, UnknownPipelineName
 from app.domain.names import Address
-from app.domain.token import TokenStatus
-from app.services import check, issue, report
-from app.services.check import Asked
+from app.domain.waiting import Until
+from app.services import issue, report
+from app.services.check import Asked, Checked
 from app.services.issue import IssueRequest
 from app.services.report import Addressed, Outcome
 from app.store import engine, keys, status
 from app.store.status import StatsQuery
+from tests.robustness.ledger import Answer
+from tests.robustness.sleepers import Happening, Sleepers
 from tests.services.reporting import KEEP_EVERY, only
 
 PIPELINE = "demo"
-RETENTION = timedelta(days=30)
-Happening = Callable[[], object]
+
+T = TypeVar("T")
 
 
 class Died(Exception):
@@ -38,8 +40,11 @@ class Service:
     def _start(self) -> None:
         self._engine = engine.make_engine(self._url, pool_size=3)
         self._issuer = issue.Issuer()
+        self.sleepers = Sleepers(self._engine, self._url)
 
     def stop(self) -> None:
+        """Those who wait are answered as things stand."""
+        self.sleepers.close()
         self._engine.dispose()
 
     def restart(self) -> None:
@@ -75,11 +80,27 @@ class Service:
         request = IssueRequest(address, "model")
         return str(only(engine.run(self._engine, lambda c: self._issuer.issue(c, [request]))))
 
-    def check(self, tokens: Sequence[str]) -> list[TokenStatus | TidemarkError]:
+    def check(self, tokens: Sequence[str]) -> list[Answer]:
         """Checks them all in one batch."""
-        asked = [Asked(self.tenant, PIPELINE, token) for token in tokens]
-        found = engine.run(self._engine, lambda c: check.check(c, asked, retention=RETENTION))
-        return [each if isinstance(each, TidemarkError) else each.status for each in found]
+        return _answers(self.sleepers.look(self._asked(tokens)))
+
+    def wait(
+        self,
+        tokens: Sequence[str],
+        until: Until,
+        looked: Happening | None,
+        answered: Callable[[list[Answer], bool], T],
+    ) -> "Future[T]":
+        """Begins a wait in a thread of its own: see `Sleepers.wait`."""
+        asked = self._asked(tokens)
+        return self.sleepers.wait(asked, until, looked, lambda found, ended: answered(_answers(found), ended))
+
+    def _asked(self, tokens: Sequence[str]) -> list[Asked]:
+        return [Asked(self.tenant, PIPELINE, token) for token in tokens]
+
+
+def _answers(found: Sequence[Checked | TidemarkError]) -> list[Answer]:
+    return [each if isinstance(each, TidemarkError) else each.status for each in found]
 
 
 class _Pauses:

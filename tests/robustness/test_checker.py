@@ -34,8 +34,9 @@ from tests.robustness.crash.simulation import Shape, Simulation
 from tests.robustness.crash.token_examples import TOKEN_EXAMPLES
 from tests.robustness.crash.version_examples import VERSION_EXAMPLES
 from tests.robustness.crash.violation import Fault
+from tests.robustness.crash.wait_examples import WAIT_EXAMPLES
 
-EXAMPLES = TOKEN_EXAMPLES | VERSION_EXAMPLES
+EXAMPLES = TOKEN_EXAMPLES | VERSION_EXAMPLES | WAIT_EXAMPLES
 SCALAR = Shape()
 VECTOR = Shape(components=("0", "1", "2"))
 SYNCHRONOUS = Shape(synchronous=True)
@@ -54,9 +55,12 @@ def test_a_correct_server_breaks_nothing(chance: random.Random, shape: Shape, un
 
 def test_the_simulated_histories_have_all_that_can_happen() -> None:
     told: Counter[tuple[str, int | None, str | None]] = Counter()
+    waited = 0
     for shape in SHAPES:
         for call in Simulation(random.Random(0), shape).play(5 * LONG).calls:
             told[call.kind, call.status, call.code] += 1
+            waited += call.wait is not None and bool(call.complete)
+    assert waited > 100
     assert told[Kind.CHECK, 200, None] > 100
     assert told[Kind.CHECK, 202, None] > 100
     assert told[Kind.CHECK, 410, "PipelineRestarted"] > 100

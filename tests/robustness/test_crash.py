@@ -66,6 +66,12 @@ def test_a_token_that_waits_for_too_little_is_found(setting: Setting) -> None:
     found(replace(setting, command=defective("stale-binding")), Fault.EARLY)
 
 
+@pytest.mark.timeout(300)
+def test_a_wait_that_nobody_ends_is_found(setting: Setting) -> None:
+    """No worker is killed, so that those who are asleep sleep on to the end of their time."""
+    found(replace(setting, command=defective("deaf-waiters"), deck=("backends terminated",)), Fault.OVERSLEPT)
+
+
 def test_a_seed_repeats_the_kills() -> None:
     first, again, other = (plans(random.Random(seed)) for seed in ("1/nemesis", "1/nemesis", "2/nemesis"))
     kills = [next(first) for _ in range(50)]

@@ -28,6 +28,9 @@ ENOUGH = {
     "completed": 3,
     "completed before the end": 1.5,
     "lost": 0.8,
+    "waits": 1.3,
+    "waits ended complete": 0.8,
+    "waits ended lost": 0.2,
 }
 """What has to happen in an example on average, or the examples prove too little."""
 

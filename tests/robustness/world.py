@@ -4,16 +4,21 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from app.domain import frontier
 from app.domain.connector import Report
 from app.domain.errors import TidemarkError
 from app.domain.names import Address
+from app.domain.waiting import Until
 from app.services.report import Addressed, Outcome, Recorded
 from tests.domain.history import Stuck
 from tests.robustness.ledger import Forgotten, Ledger, Refused, Token, Untied
-from tests.robustness.service import PIPELINE, Happening, Service
+from tests.robustness.service import PIPELINE, Service
+from tests.robustness.sleepers import MOST as MOST_WAITS
+from tests.robustness.sleepers import Happening
 from tests.robustness.stream import ALL, NOTHING, Shape, Stream
+from tests.robustness.waits import Told, Wait, Waits
 
 SHORT_FRONTIER = 3
 _LONG_FRONTIER = 128
@@ -30,6 +35,7 @@ class World:
         self.tally = tally
         self.streams: list[Stream] = []
         self.tokens: list[Token] = []
+        self.waits = Waits(tally)
         self.service = Service(url)
         self._raised_before = sys.exc_info()[1]
 
@@ -115,19 +121,27 @@ class World:
         stream.committed = report
         stream.take(received)
 
-    def issue(self, stream: Stream) -> None:
+    def issue(self, stream: Stream) -> Token | None:
+        """Asks for a token and answers it, if it is given, and if there are not enough."""
         if len(self.tokens) == _MOST_TOKENS:
-            return
+            return None
         try:
             text = self.service.issue(stream.address)
         except TidemarkError as refused:
             if stream.ledger.epoch:
                 raise Refused(stream.ledger.tell(f"a token was answered {refused!r}")) from None
-            return
+            return None
         if not stream.ledger.epoch:
             raise Untied(stream.ledger.tell("a token was given"))
         self.tokens.append(Token(text, stream.ledger, stream.run))
         self.tally["issued"] += 1
+        return self.tokens[-1]
+
+    def wait(self, tokens: Sequence[Token], until: Until = Until.ALL, *, looked: Happening | None = None) -> None:
+        """Somebody waits for these from now on, unless enough others do. ``looked`` happens while he looks first."""
+        if tokens and len(self.waits) < MOST_WAITS:
+            texts = [token.text for token in tokens]
+            self.waits.add(Wait(tokens, until, self.service.wait(texts, until, looked, partial(Told.now, tokens))))
 
     def remove(self, stream: Stream, *, loaded: Happening | None = None) -> None:
         if stream.ledger.visible:
@@ -138,10 +152,14 @@ class World:
 
     def restart_service(self) -> None:
         self.service.restart()
+        self.waits.end_of_process()
         self.tally["restarts"] += 1
 
     def sweep(self) -> None:
-        """Checks every token and judges the answer; Early, Undone, Lost, Stuck, Unknown or Ghost for a lie."""
+        """Checks every token and judges the answer; Early, Undone, Lost, Stuck, Unknown or Ghost for a lie.
+
+        So are those who wait: they may raise Overslept or Dismissed as well.
+        """
         if not self.tokens:
             return
         for token, answer in zip(self.tokens, self.service.check([t.text for t in self.tokens]), strict=True):
@@ -150,15 +168,25 @@ class World:
             self.tally["checked"] += 1
             self.tally["completed"] += token.complete and not before[0]
             self.tally["lost"] += token.lost and not before[1]
+        self.waits.judge()
 
     def settle(self, streams: Sequence[Stream]) -> None:
         """Everything is processed and two more reports are made, which completes every token of a living epoch."""
-        for stream in streams:
-            stream.process(None, ALL)
-        for _ in range(2):
-            self.report_next(streams)
+        self.finish(streams)
         self.sweep()
         settled = [stream.ledger for stream in streams]
         for token in self.tokens:
             if token.current and not token.complete and token.ledger in settled:
                 raise Stuck(token.tell("not complete, though all is settled"))
+
+    def finish(self, streams: Sequence[Stream]) -> None:
+        """Everything is processed and two more reports are made."""
+        for stream in streams:
+            stream.process(None, ALL)
+        for _ in range(2):
+            self.report_next(streams)
+
+    def finish_unseen(self, stream: Stream) -> None:
+        """The same while somebody looks, who is told of it, but sees nothing of it."""
+        self.finish([stream])
+        self.service.sleepers.hear(stream.address.id, stream.ledger.version)

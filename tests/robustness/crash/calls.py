@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import requests
 
+from tests.robustness.crash.answers import told, told_item, told_token
 from tests.robustness.crash.engine import Measurement
 from tests.robustness.crash.history import Call, History, Kind, Position
 
-_TIMEOUT = (2.0, 6.0)  # seconds to connect, and between two bytes; the server is to give up before that
+_CONNECT_SECONDS = 2.0
+_ANSWER_SECONDS = 6.0  # the server is to give up before that, but for the time that it is to wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,19 @@ class Issued:
     target: Target
     token: str
 
+    @property
+    def path(self) -> str:
+        """Where its status is, from the server's root."""
+        return f"/v0/pipelines/{self.target.pipeline}/completion_status?token={self.token}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """How long a client is willing to wait, and for how many of the tokens."""
+
+    seconds: float
+    until: str = "all"
+
 
 class Caller:
     """One client's connection to the server; one thread uses it."""
@@ -76,6 +92,7 @@ class Caller:
         self.name = name
         self._base = base
         self._history = history
+        self._waits = count()
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, and no look at the files that could name one, at each call
 
@@ -93,7 +110,7 @@ class Caller:
         path = f"{report.target.path}/stats"
         place = self._begin(Kind.REPORT, report.target, **report.recorded())
         answer = self._send("PUT", path, json=report.body(), headers=headers)
-        return self._history.end(place, **_told(answer))
+        return self._history.end(place, **told(answer))
 
     def report_together(self, reports: Sequence[Report]) -> list[Call]:
         """Reports measurements of one pipeline in one request; each is a call of its own in the history."""
@@ -102,9 +119,9 @@ class Caller:
         places = [self._begin(Kind.REPORT, report.target, **report.recorded()) for report in reports]
         answer = self._send("POST", path, json=items)
         if answer is None or answer.status_code != 200:
-            return [self._history.end(place, **_told(answer)) for place in places]
+            return [self._history.end(place, **told(answer)) for place in places]
         results = answer.json()
-        return [self._history.end(place, **_told_item(item)) for place, item in zip(places, results, strict=True)]
+        return [self._history.end(place, **told_item(item)) for place, item in zip(places, results, strict=True)]
 
     def issue(self, target: Target) -> Call:
         """Asks for a token."""
@@ -112,8 +129,24 @@ class Caller:
 
     def check(self, issued: Issued) -> Call:
         """Asks whether the token is complete."""
-        path = f"/v0/pipelines/{issued.target.pipeline}/completion_status?token={issued.token}"
-        return self._call(Kind.CHECK, issued.target, "GET", path, token=issued.token)
+        return self._call(Kind.CHECK, issued.target, "GET", issued.path, token=issued.token)
+
+    def wait(self, issued: Issued, wait: Wait) -> Call:
+        """Asks for the token's status once it is complete or lost."""
+        place = self._begin(Kind.CHECK, issued.target, token=issued.token, **self._waiting(wait))
+        answer = self._send("GET", f"{issued.path}&wait={wait.seconds:.3f}", seconds=wait.seconds)
+        return self._history.end(place, **told(answer))
+
+    def wait_together(self, issued: Sequence[Issued], wait: Wait) -> list[Call]:
+        """The same for all or any of several tokens in one request; each is a call of its own in the history."""
+        waiting = self._waiting(wait)
+        body = {"tokens": [each.token for each in issued], "until": wait.until, "wait": wait.seconds}
+        places = [self._begin(Kind.CHECK, each.target, token=each.token, **waiting) for each in issued]
+        answer = self._send("POST", "/v0/completion_status", seconds=wait.seconds, json=body)
+        if answer is None or answer.status_code >= 400:
+            return [self._history.end(place, **told(answer)) for place in places]
+        results = answer.json()["tokens"]
+        return [self._history.end(place, **told_token(item)) for place, item in zip(places, results, strict=True)]
 
     def remove(self, target: Target) -> Call:
         """Removes the connector."""
@@ -121,44 +154,22 @@ class Caller:
 
     def _call(self, kind: Kind, target: Target, method: str, path: str, **recorded: Any) -> Call:
         place = self._begin(kind, target, **recorded)
-        return self._history.end(place, **_told(self._send(method, path)))
+        return self._history.end(place, **told(self._send(method, path)))
+
+    def _waiting(self, wait: Wait) -> dict[str, Any]:
+        """What the history is to know of a wait from its beginning."""
+        return {"wait": next(self._waits), "until": wait.until, "seconds": wait.seconds}
 
     def _begin(self, kind: Kind, target: Target, **recorded: Any) -> int:
         return self._history.begin(client=self.name, kind=kind, connector=str(target), **recorded)
 
-    def _send(self, method: str, path: str, **said: Any) -> requests.Response | None:
+    def _send(self, method: str, path: str, seconds: float = 0, **said: Any) -> requests.Response | None:
         """The answer, or None where there was none; whether the server has done it is open then."""
+        timeout = (_CONNECT_SECONDS, _ANSWER_SECONDS + seconds)
         try:
-            return self._session.request(method, self._base + path, timeout=_TIMEOUT, **said)
+            return self._session.request(method, self._base + path, timeout=timeout, **said)
         except requests.RequestException:
             return None
-
-
-def _told(answer: requests.Response | None) -> dict[str, Any]:
-    """What the answer says, by the names that `Call` has for it."""
-    if answer is None:
-        return {}
-    told: dict[str, Any] = {"status": answer.status_code}
-    if answer.status_code >= 500:
-        return told
-    body = answer.json() if answer.content else {}
-    if answer.status_code >= 400:
-        return told | {"code": body["error_code"], "version": (body["details"] or {}).get("current_version")}
-    if "status" in body:
-        told["complete"] = body["status"] == "complete"
-    if "token" in body:
-        told["token"] = body["token"]
-    if etag := answer.headers.get("ETag"):
-        told["version"] = int(etag.strip('"'))
-    return told
-
-
-def _told_item(item: dict[str, Any]) -> dict[str, Any]:
-    """The same of one result of a batch."""
-    told = {"status": item["status"], "code": item.get("error_code"), "version": item.get("version")}
-    if item["status"] == 412:
-        told["version"] = item["details"]["current_version"]
-    return told
 
 
 def _item(report: Report) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Decides whether a history keeps the promise: tokens never complete early, and are never lost.
+"""Decides whether a history keeps the promise: tokens never complete early, are never lost, and nobody oversleeps.
 
 History in, violations out. Each call of unknown outcome may have had its effect at any time after its beginning, or
 never; a violation is one under every such reading. All is sorted once and then looked up, so n calls cost O(n log n).
@@ -11,6 +11,7 @@ from tests.robustness.crash.history import Call, History, Progress
 from tests.robustness.crash.tokens import Truth, check_tokens
 from tests.robustness.crash.versions import check_versions
 from tests.robustness.crash.violation import Fault, Violation
+from tests.robustness.crash.waits import check_waits
 
 
 def check(history: History) -> list[Violation]:
@@ -29,4 +30,5 @@ def check(history: History) -> list[Violation]:
         epochs = Epochs(own)
         found += check_versions(own, epochs)
         found += check_tokens(own, epochs, Truth(steps[connector]))
+    found += check_waits(history)
     return sorted(found, key=lambda violation: (violation.fault is Fault.STALE, violation.calls[-1].latest))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tests.robustness.crash.calls import Caller, Issued, Report, Target
+from tests.robustness.crash.calls import Caller, Issued, Report, Target, Wait
 from tests.robustness.crash.engine import Engine
 from tests.robustness.crash.history import Call
 
@@ -14,6 +14,11 @@ _CHANCE_STATUS_ONLY = 0.05
 _CHANCE_PROCESSED = 0.6  # anything, before a measurement
 _CHANCE_SLOW = 0.3  # of a reporter to dawdle between measuring and reporting
 _MOST_PENDING = 40  # tokens that one client watches
+_CHANCE_WAIT = 0.1  # rather than a check
+_CHANCE_LONG = 0.2  # of a wait
+_LONG_SECONDS = 15.0
+_MOST_TOGETHER = 5  # tokens waited for in one request
+_LAST_SECONDS = 60.0  # of a wait that what is reported last ends
 _RETRY = (0.02, 0.05)  # seconds
 
 
@@ -145,7 +150,14 @@ class Asker:
             return self.caller.check(self.chance.choice(self.issued)).known
         if roll < 0.45 and len(self._pending) < _MOST_PENDING:
             return self._issue().known
-        return self._check().known if self._pending else True
+        if not self._pending:
+            return True
+        return self._wait() if self.chance.random() < _CHANCE_WAIT else self._check().known
+
+    def wait_for_all(self) -> None:
+        """Waits once for all that are not done, until they are: they are about to be."""
+        if self._pending:
+            self.caller.wait_together(self._pending, Wait(seconds=_LAST_SECONDS))
 
     def check_each(self, tokens: Sequence[Issued], stop: threading.Event) -> None:
         """Checks every one of the tokens until its answer is known."""
@@ -166,8 +178,24 @@ class Asker:
         return call
 
     def _check(self) -> Call:
-        place = self.chance.randrange(len(self._pending))
-        call = self.caller.check(self._pending[place])
-        if call.known and (call.complete or call.status != 202):
-            del self._pending[place]
+        issued = self.chance.choice(self._pending)
+        call = self.caller.check(issued)
+        self._heed([issued], [call])
         return call
+
+    def _wait(self) -> bool:
+        """Waits for one token, or for all or any of several."""
+        chance = self.chance
+        seconds = _LONG_SECONDS if chance.random() < _CHANCE_LONG else chance.random()
+        chosen = chance.sample(self._pending, min(len(self._pending), chance.randint(1, _MOST_TOGETHER)))
+        if len(chosen) == 1:
+            calls = [self.caller.wait(chosen[0], Wait(seconds=seconds))]
+        else:
+            calls = self.caller.wait_together(chosen, Wait(seconds=seconds, until=chance.choice(("all", "any"))))
+        self._heed(chosen, calls)
+        return calls[0].known
+
+    def _heed(self, asked: Sequence[Issued], calls: Sequence[Call]) -> None:
+        """What is complete or lost is no longer pending."""
+        done = [issued for issued, call in zip(asked, calls, strict=True) if call.known and call.status != 202]
+        self._pending = [issued for issued in self._pending if issued not in done]

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
@@ -67,11 +67,18 @@ class Crew:
             for name in (f"asker-{number}" for number in range(_ASKERS))
         ]
 
-    def set_out(self, threads: ThreadPoolExecutor, stop: threading.Event) -> Iterator["Future[None]"]:
-        """Lets all clients go on until they are told to stop."""
-        clients: list[Client] = [*self._reporters, *self._committers, *self._askers]
-        for client in clients:
-            yield threads.submit(keep_on, client, self._chance("pauses"), stop)
+    def report(self, threads: ThreadPoolExecutor, stop: threading.Event) -> Iterator["Future[None]"]:
+        """Lets those who report go on until they are told to stop."""
+        return self._set_out([*self._reporters, *self._committers], threads, stop)
+
+    def ask(self, threads: ThreadPoolExecutor, stop: threading.Event) -> Iterator["Future[None]"]:
+        """Lets those who ask go on until they are told to stop."""
+        return self._set_out(self._askers, threads, stop)
+
+    def wait_for_all(self, threads: ThreadPoolExecutor) -> Iterator["Future[None]"]:
+        """Lets those who ask, each when it has stopped, wait until nothing is undecided."""
+        for asker in self._askers:
+            yield threads.submit(asker.wait_for_all)
 
     def settle(self) -> None:
         """Has all that came in processed and reported, so that every token of a living epoch must be complete."""
@@ -98,6 +105,12 @@ class Crew:
     def size(self) -> int:
         """How many threads it takes."""
         return len(self._reporters) + len(self._committers) + len(self._askers)
+
+    def _set_out(
+        self, clients: Iterable[Client], threads: ThreadPoolExecutor, stop: threading.Event
+    ) -> Iterator["Future[None]"]:
+        for client in clients:
+            yield threads.submit(keep_on, client, self._chance("pauses"), stop)
 
     def _of(self, names: tuple[str, ...]) -> list[Subject]:
         return [self._subjects[name] for name in names]

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tests.robustness.crash.history import Call, History, Kind, Progress
+from tests.robustness.crash.history import Call, History, Kill, Kind, Progress
 from tests.robustness.crash.violation import Fault
 
-Record = Call | Progress
+Record = Call | Progress | Kill
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,8 @@ class Example:
 def history(records: tuple[Record, ...]) -> History:
     """The history of these records."""
     calls = [record for record in records if isinstance(record, Call)]
-    return History(calls, [record for record in records if isinstance(record, Progress)])
+    kills = [record for record in records if isinstance(record, Kill)]
+    return History(calls, [record for record in records if isinstance(record, Progress)], kills)
 
 
 def call(kind: Kind, begin: int, end: int | None, **fields: Any) -> Call:
@@ -58,6 +59,12 @@ def issue(begin: int, **fields: Any) -> Call:
 
 def complete(begin: int) -> Call:
     return call(Kind.CHECK, begin, begin + 2, status=200, token="a", complete=True)
+
+
+def waited(begin: int, end: int, **fields: Any) -> Call:
+    """A check that waited, for one token or for several."""
+    said: dict[str, Any] = {"status": 200, "token": "a", "complete": True, "wait": 0, "until": "all"}
+    return call(Kind.CHECK, begin, end, **said | fields)
 
 
 def in_progress(begin: int) -> Call:

@@ -49,6 +49,10 @@ class Call:
     # of an issue that was answered, and of a check
     token: str | None = None
     complete: bool | None = None
+    # of a check that was a wait
+    wait: int | None = None  # its number among the client's: the same for all tokens that were waited for together
+    until: str | None = None  # "all" of them, or "any"
+    seconds: float | None = None  # how long it was to wait at most
 
     @property
     def known(self) -> bool:

@@ -1,13 +1,13 @@
 """One crash run: a cluster, the server on it, clients, and a nemesis, until the time is over or something is found."""
 
 import random
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from tests.robustness.cluster import cluster
 from tests.robustness.crash.checker import check
@@ -81,33 +81,39 @@ def _keep(history: History, directory: Path, tell: Tell) -> None:
 
 
 def _play(setting: Setting, crew: Crew, nemesis: Nemesis, tell: Tell) -> None:
-    with _threads(crew.size + 1) as (threads, calm, stop):
+    with _threads(crew.size + 1) as (threads, calm, quiet, stop):
         raging = threads.submit(nemesis.rage, calm)
-        busy = [raging, *crew.set_out(threads, stop)]
-        if _watch(setting, crew.history, busy, tell):
+        asking, reporting = list(crew.ask(threads, quiet)), list(crew.report(threads, stop))
+        found = _watch(setting, crew.history, [raging, *asking, *reporting], tell)
+        for end, futures in ((calm, [raging]), (quiet, asking), (stop, reporting)):  # reports end what is waited for
+            end.set()
+            _join(futures)
+        if found:
             return
-        calm.set()
-        raging.result()
-        stop.set()
-        for future in busy:
-            future.result()
         tell("all is up again: everything is processed and reported, and every token is checked once more")
+        waiting = list(crew.wait_for_all(threads))
         crew.settle()
+        _join(waiting)
         stop.clear()
-        for future in list(crew.check_all(threads, stop)):
-            future.result()
+        _join(list(crew.check_all(threads, stop)))
+
+
+def _join(futures: "Sequence[Future[None]]") -> None:
+    """Waits for them. Raises what one of them raised."""
+    for future in futures:
+        future.result()
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[tuple[ThreadPoolExecutor, threading.Event, threading.Event]]:
-    """Threads, and what calms the nemesis and stops the clients: both happens when the block is left."""
-    calm, stop = threading.Event(), threading.Event()
+def _threads(number: int) -> Iterator[tuple[ThreadPoolExecutor, Event, Event, Event]]:
+    """Threads, and what calms the nemesis and stops those who ask and those who report: all that when it is left."""
+    calm, quiet, stop = ends = Event(), Event(), Event()
     with ThreadPoolExecutor(number) as threads:
         try:
-            yield threads, calm, stop
+            yield threads, calm, quiet, stop
         finally:
-            calm.set()
-            stop.set()
+            for end in ends:
+                end.set()
 
 
 def _watch(setting: Setting, history: History, busy: "Sequence[Future[None]]", tell: Tell) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import requests
 
+from tests.robustness.crash.waits import LOOK_SECONDS
 from tests.serving import TIDEMARK, Server
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +27,7 @@ class Service(Server):
     """`tidemark serve`. It exits where its database is down, so its start is tried until that is up."""
 
     def __init__(self, database_url: str, log: Path, command: tuple[str, ...], settings: Mapping[str, str]) -> None:
-        environment = {"DATABASE_URL": database_url, "WORKERS": "3", "REQUEST_TIMEOUT": "2", **settings}
+        environment = {"DATABASE_URL": database_url, "WORKERS": "3", "REQUEST_TIMEOUT": f"{LOOK_SECONDS:g}", **settings}
         super().__init__(environment, command, log, ready=False)
 
     def start(self) -> None:

@@ -7,7 +7,7 @@ domain's own rules. A defect can be planted in it: then the checker must find so
 import heapq
 import random
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -18,6 +18,9 @@ from tests.robustness.crash.record import Record
 _CHANCE_UNKNOWN = 0.15
 _LATE = 300  # how long after it a call of unknown outcome may still have its effect
 _PAUSE = 20
+_POLL = 5  # between two looks of the server's for one who waits
+_PATIENCE = 200
+_CHANCE_WAIT = 0.2  # rather than a check
 _CHANCE_PROCESSED = 0.6  # anything, before a measurement
 
 
@@ -27,6 +30,7 @@ class Request:
 
     fields: dict[str, Any]
     effect: Callable[[], dict[str, Any]]
+    patience: int = 0  # how long it is done again and again, for as long as its answer is *in progress*
 
 
 Client = Generator[Request | int, Call, None]
@@ -93,15 +97,18 @@ class Simulation:
         place = self.history.begin(**request.fields)
         arrives = self.now + self.chance.randint(0, _PAUSE)
         if self.chance.random() >= _CHANCE_UNKNOWN:
-            self._at(arrives, lambda: self._answer(request, client, place))
+            self._at(arrives, lambda: self._answer(request, client, place, arrives + request.patience))
             return
         if self.chance.random() < 0.5:
             self._at(arrives + self.chance.randint(0, _LATE), lambda: _do(request))
         status = self.chance.choice((None, 503))
         self._at(arrives + self.chance.randint(0, _PAUSE), lambda: self._end(client, place, {"status": status}))
 
-    def _answer(self, request: Request, client: Client, place: int) -> None:
+    def _answer(self, request: Request, client: Client, place: int, until: int) -> None:
         told = request.effect()
+        if told["status"] == 202 and self.now < until:
+            self._at(self.now + _POLL, lambda: self._answer(request, client, place, until))
+            return
         self._at(self.now + self.chance.randint(0, _PAUSE), lambda: self._end(client, place, told))
 
     def _end(self, client: Client, place: int, told: dict[str, Any]) -> None:
@@ -170,7 +177,11 @@ class Simulation:
             yield self.chance.randint(0, _PAUSE)
 
     def _check(self, token: str) -> Request:
-        return self._request(Kind.CHECK, lambda: self.record.check(token), token=token)
+        check = self._request(Kind.CHECK, lambda: self.record.check(token), token=token)
+        if self.chance.random() >= _CHANCE_WAIT:
+            return check
+        waiting = {"wait": next(self._turn), "until": "all"}
+        return replace(check, fields=check.fields | waiting, patience=self.chance.randint(0, _PATIENCE))
 
 
 def _do(request: Request) -> None:

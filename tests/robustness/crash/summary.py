@@ -1,13 +1,16 @@
 """What happened in a run, counted; and whether it was enough to show anything."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from tests.robustness.crash.history import Call, History, Kind
+from tests.robustness.crash.waits import waits
 
 LEAST_KILLS = 1 / 3  # a second, so 30 in 90 s
 LEAST_ACKNOWLEDGED = 5000 / 90  # a second
+LEAST_SLEPT = 1 / 3  # a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,9 @@ class Summary:
     completed: int
     lost: int  # with their epoch or their connector
     undecided: int  # neither, at the end
+    waits: int  # that were answered
+    slept: int  # of these, those in which what was waited for is known to have become complete
+    latest_wait_seconds: float  # after that
     outage_seconds: float  # the longest that a client saw
 
     @classmethod
@@ -30,6 +36,8 @@ class Summary:
         issued = [call.token for call in history.calls if call.kind is Kind.ISSUE and call.acknowledged]
         completed = {call.token for call in checks if call.complete}
         lost = {call.token for call in checks if call.status == 410}
+        answered = list(waits(history))
+        late = [wait.late for wait in answered if max(call.begin for call in wait.calls) < wait.since < math.inf]
         refused = [call for call in history.calls if call.status is not None and call.status >= 400]
         return cls(
             operations=Counter((call.kind, outcome(call)) for call in history.calls),
@@ -39,6 +47,9 @@ class Summary:
             completed=len(completed),
             lost=len(lost),
             undecided=len(set(issued) - completed - lost),
+            waits=len(answered),
+            slept=len(late),
+            latest_wait_seconds=max(late, default=0),
             outage_seconds=max((_longest_outage(calls) for calls in _by_client(history.calls)), default=0) / 1e9,
         )
 
@@ -58,6 +69,7 @@ class Summary:
             "tokens completed": self.completed > 0,
             "tokens lost with an epoch": self.lost > 0,
             "an end for every token": self.undecided == 0,
+            f"{seconds * LEAST_SLEPT:.0f} waits": self.slept >= seconds * LEAST_SLEPT,
             "calls of unknown outcome": any(how == "unknown" for _, how in self.operations),
         } | {f"a kill of kind {kind!r}": self.kills[kind] > 0 for kind in kinds}
         return [name for name, enough in wanted.items() if not enough]
@@ -78,6 +90,8 @@ class Summary:
                 f"kills: {self.kills.total()} ({_counted(self.kills)})",
                 f"tokens: {self.issued} issued, {self.completed} completed, {self.lost} gone with epoch or connector,"
                 f" {self.undecided} undecided",
+                f"waits: {self.waits} answered; {self.slept} of them when what they waited for was complete,"
+                f" {self.latest_wait_seconds:.2f} s after that at most",
                 f"longest outage seen by a client: {self.outage_seconds:.1f} s",
             ]
         )

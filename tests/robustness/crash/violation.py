@@ -15,6 +15,7 @@ class Fault(StrEnum):
     STALE = "stale"  # what had been acknowledged does not show
     REUSED = "reused"  # a version given twice, or not a new one
     PHANTOM = "phantom"  # more versions than reports were ever sent
+    OVERSLEPT = "overslept"  # a wait that went on though what was waited for had long been complete
     UNEXPECTED = "unexpected"  # an answer that the protocol does not give here
 
 
