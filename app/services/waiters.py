@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 from threading import Event, Lock, Thread
 from uuid import UUID
@@ -24,6 +25,7 @@ RECHECK_SECONDS = 1.0
 
 _LEAST_PAUSE_SECONDS = 0.6  # between two looks at the database, however many notifications ask for one
 _JITTER_SECONDS = 0.3  # so that the processes of many servers do not look all at once
+_NEVER = 2**63  # a version that no connector has: only the end of the epoch settles a need of it
 _AT_A_TIME = 200  # clients whose connections are looked at before others get their turn
 
 Registry = dict[UUID, dict[Need | None, set["Waiter"]]]
@@ -91,7 +93,7 @@ class Waiters:
                 waiter.hear(standing)
             for need in [need for need in groups if need is not None and standing.settles(need)]:
                 for waiter in groups.pop(need):
-                    waiter.settle(lost=standing.epoch_number != need.epoch_number)
+                    waiter.settle(need, lost=standing.epoch_number != need.epoch_number)
 
     def _start(self) -> None:
         self._thread = Thread(target=self._look_again_and_again, name="waiters", daemon=True)
@@ -178,12 +180,13 @@ class Waiter:
             self._left = enough
             self._event.clear()
             for need in needs:
-                of_it = [each for each in self._heard if each.connector_id == need.connector_id]
-                settling = next((each for each in of_it if each.settles(need)), None)
-                if settling is None:
-                    self._enter(need.connector_id, need)
+                settling = [
+                    each for each in self._heard if each.connector_id == need.connector_id and each.settles(need)
+                ]
+                if settling:
+                    self.settle(need, lost=any(each.epoch_number != need.epoch_number for each in settling))
                 else:
-                    self.settle(lost=settling.epoch_number != need.epoch_number)
+                    self._enter(need.connector_id, need)
 
     def sleep(self, seconds: float) -> None:
         """Sleeps until it is woken, or for so long."""
@@ -210,11 +213,13 @@ class Waiter:
         self._heard.append(standing)
         self._event.set()
 
-    def settle(self, *, lost: bool) -> None:
-        """One of its needs is settled; under the lock."""
+    def settle(self, need: Need, *, lost: bool) -> None:
+        """One of its needs is settled; under the lock. While it waits for more, a removal may yet take that back."""
         self._left = 0 if lost else self._left - 1
         if self._left <= 0:
             self._event.set()
+        else:
+            self._enter(need.connector_id, replace(need, binding=_NEVER))
 
     def leave(self) -> None:
         """Nothing is to be heard any longer."""

@@ -59,7 +59,7 @@ def epochs_do_not_end(patch: Patch) -> None:
 def lost_is_one_of_many(patch: Patch) -> None:
     """A token lost counts as one of those that are waited for."""
     honest = Waiter.settle
-    patch.setattr(Waiter, "settle", lambda waiter, *, lost: honest(waiter, lost=False))
+    patch.setattr(Waiter, "settle", lambda waiter, need, *, lost: honest(waiter, need, lost=False))
 
 
 def any_is_all(patch: Patch) -> None:

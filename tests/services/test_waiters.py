@@ -73,7 +73,9 @@ def test_a_waiter_is_woken_by_just_what_settles_enough(
             if len(told) > len(while_looking):
                 registry.tell(told[-1])
             by = [next((s for s in told if s.connector_id == n.connector_id and s.settles(n)), None) for n in needs]
-            lost = any(s and s.epoch_number != n.epoch_number for s, n in zip(by, needs, strict=True))
+            lost = any(
+                s.connector_id == n.connector_id and s.epoch_number != n.epoch_number for s in told for n in needs
+            )
             assert awake(waiter) == (lost or len(needs) - by.count(None) >= enough)
     assert not registry._registry, "nothing is kept of one who has left"
 
@@ -217,6 +219,16 @@ def test_all_or_any_of_several(waits: Waits) -> None:
     assert not every.done()
     waits.report(1, 1)
     assert waits.statuses(every) == [COMPLETE, COMPLETE]
+
+
+def test_one_that_was_complete_and_is_removed_ends_the_wait_for_all(waits: Waits, clone: str) -> None:
+    early = issue(waits.engine, waits.address)
+    waits.report(1, 1)
+    other = Waits(waits.engine, clone)
+    waiting = waits.start(early, issue(other.engine, other.address))
+    waits.report(1, 1)
+    transact(waits.engine, lambda connection: remove_connector(connection, waits.address))
+    assert waits.statuses(waiting)[0] == "UnknownEndpointInCompletionToken"
 
 
 def test_one_that_is_lost_ends_the_wait_for_all(waits: Waits) -> None:
