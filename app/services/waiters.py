@@ -66,9 +66,10 @@ class Waiters:
             waiter = Waiter(self._registry, self._lock, hung_up)
             with self._lock:
                 self._waiting.add(waiter)
-                if self._thread is None:
+                if self._thread is None and not self.closing:
                     self._start()
-            waiter.ended = self.closing
+            if self.closing:  # not `ended = closing`: between its two halves `close` may end the waiter
+                waiter.end()
             try:
                 yield waiter
             finally:
@@ -96,9 +97,9 @@ class Waiters:
                     waiter.settle(need, lost=standing.epoch_number != need.epoch_number)
 
     def _start(self) -> None:
+        self._listener.start()
         self._thread = Thread(target=self._look_again_and_again, name="waiters", daemon=True)
         self._thread.start()
-        self._listener.start()
 
     def _on_notify(self, channel: str, payload: str) -> None:
         try:
