@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import click
 
@@ -13,7 +14,7 @@ from app.domain.reason import about, reason
 from app.domain.token import TokenId, TokenStatus
 from app.domain.waiting import Until, Verdict
 from app.services.check import Checked
-from app.services.wait import Outcome, WaitRequest, together, wait
+from app.services.wait import Outcome, WaitRequest, outcome_of, together, wait
 from app.services.waiters import Waiters
 
 EXIT_CODES = {Verdict.COMPLETE: 0, Verdict.FAILED: 1, Verdict.IN_PROGRESS: 2}
@@ -30,38 +31,46 @@ def wait_for_tokens(
     """Waits, as long as it takes where ``seconds`` is None; prints what has become of each token.
 
     While it lasts, standard error says what is waited for: on a terminal in one line that changes, elsewhere in a line
-    whenever there is something new. Raises ServiceUnavailable if at the end the database does not answer.
+    whenever there is something new. A database that does not answer costs time only; if that is over then, nobody knows
+    what has become of the tokens.
     """
     started, line = time.monotonic(), _Line()
     latest: dict[int, Explanation] = {}
 
+    def look_at(place: int) -> Checked:
+        explained = latest[place] = explain(tokens[place])
+        return _checked(explained)
+
     def look(places: Sequence[int]) -> list[Outcome]:
-        return [_outcome(latest, explain, place, tokens[place]) for place in places]
+        return [outcome_of(partial(look_at, place)) for place in places]
 
     while True:
         passed = time.monotonic() - started
         left = _LINE_SECONDS if seconds is None else max(0.0, min(_LINE_SECONDS, seconds - passed))
         request = WaitRequest(seconds=left, until=until, holder=None, hung_up=lambda: False)
-        outcomes = wait(waiters, tokens, look, request)
-        verdict, passed = together(outcomes, until), time.monotonic() - started
+        try:
+            outcomes = wait(waiters, tokens, look, request)
+            verdict, waited_for = together(outcomes, until), ""
+        except ServiceUnavailable as error:
+            outcomes, verdict, waited_for = [], Verdict.IN_PROGRESS, error.message
+        passed = time.monotonic() - started
         if verdict is not Verdict.IN_PROGRESS or (seconds is not None and passed >= seconds):
             break
-        line.show(_waited_for(outcomes, latest), f"{about(passed)}: ")
+        line.show(waited_for or _waited_for(outcomes, latest), f"{about(passed)}: ")
     line.clear()
+    if not outcomes:
+        click.echo(waited_for, err=True)
+        return verdict
     for token, outcome in zip(tokens, outcomes, strict=True):
         click.echo(f"{token}  {_told(outcome)}")
     return verdict
 
 
-def _outcome(latest: dict[int, Explanation], explain: Explain, place: int, token: TokenId) -> Outcome:
-    try:
-        explained = latest[place] = explain(token)
-    except ServiceUnavailable:
-        raise
-    except TidemarkError as error:
-        return error
+def _checked(explained: Explanation) -> Checked:
+    if explained.lost:
+        raise explained.lost
     record = explained.known.record
-    return explained.lost or Checked(TokenStatus(explained.status), record.epoch_number, record.binding)
+    return Checked(TokenStatus(explained.status), record.epoch_number, record.binding)
 
 
 def _waited_for(outcomes: Sequence[Outcome], latest: dict[int, Explanation]) -> str:

@@ -19,7 +19,6 @@ from app.domain.errors import (
     InvalidReport,
     MalformedBody,
     PipelineRestarted,
-    ServiceUnavailable,
     TidemarkError,
     TooManyRequests,
     UnknownCompletionToken,
@@ -32,7 +31,7 @@ from app.domain.token import TokenStatus
 from app.domain.waiting import Until, Verdict
 from app.lean import LeanResponse as Response
 from app.services.check import Asked, Checked, check
-from app.services.wait import Outcome, together, wait
+from app.services.wait import Outcome, outcome_of, together, wait
 from app.store.deadline import patience
 from app.store.engine import run
 
@@ -137,15 +136,7 @@ def _checked(asked: Asked, seconds: float) -> Checked:
     if not seconds:
         return look(asked)
 
-    def outcome(_: Sequence[int]) -> list[Outcome]:
-        try:
-            return [look(asked)]
-        except ServiceUnavailable:
-            raise
-        except TidemarkError as error:
-            return [error]
-
-    (settled,) = _wait([asked], outcome, seconds, Until.ALL)
+    (settled,) = _wait([asked], lambda _: [outcome_of(lambda: look(asked))], seconds, Until.ALL)
     if isinstance(settled, TidemarkError):
         raise settled
     return settled

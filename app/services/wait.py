@@ -26,6 +26,16 @@ class WaitRequest:
     hung_up: Callable[[], bool]  # whether the client has gone
 
 
+def outcome_of(look: Callable[[], Checked]) -> Outcome:
+    """What the look finds, or raises against the token. ServiceUnavailable says nothing of that, and passes through."""
+    try:
+        return look()
+    except ServiceUnavailable:
+        raise
+    except TidemarkError as error:
+        return error
+
+
 def together(outcomes: Sequence[Outcome], until: Until) -> Verdict:
     """The status of several tokens together."""
     return verdict((each.status if isinstance(each, Checked) else None for each in outcomes), until)

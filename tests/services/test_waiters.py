@@ -11,18 +11,19 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.errors import ServiceUnavailable, TidemarkError, TooManyRequests, UnknownCompletionToken
+from app.domain.errors import ServiceUnavailable, TooManyRequests, UnknownCompletionToken
 from app.domain.names import Address, tenant_id
 from app.domain.token import TokenId, TokenStatus
 from app.domain.waiting import Need, Standing, Until
 from app.services.check import Checked
 from app.services.report import remove_connector
 from app.services.seats import Seats
-from app.services.wait import Outcome, WaitRequest, wait
+from app.services.wait import Outcome, WaitRequest, outcome_of, wait
 from app.services.waiters import Waiter, Waiters
 from app.store import keys
 from app.store.engine import transact
 from tests.services.reporting import check_token, issue, report
+from tests.serving import until as eventually
 
 A, B = uuid.UUID(int=1), uuid.UUID(int=2)
 LONG = 50.0  # seconds: whoever sleeps so long was left asleep, and the test with him
@@ -117,6 +118,7 @@ class Waits:
         self.looks = 0
         self.pool = ThreadPoolExecutor(40)
         self.version = 0
+        self.given_up = time.monotonic() + LONG  # when the first of them would give up
         with engine.begin() as connection:
             keys.add_tenant(connection, "waits")
         self.report(1, 1)
@@ -133,12 +135,7 @@ class Waits:
             self.looks += 1
 
     def check_one(self, token: TokenId) -> Outcome:
-        try:
-            return check_token(self.engine, self.address, token)
-        except ServiceUnavailable:
-            raise
-        except TidemarkError as error:
-            return error
+        return outcome_of(lambda: check_token(self.engine, self.address, token))
 
     def start(
         self,
@@ -151,7 +148,7 @@ class Waits:
         request = WaitRequest(seconds=seconds, until=until, holder=None, hung_up=hung_up)
         looks = self.looks
         future = self.pool.submit(wait, self.waiters, tokens, lambda places: self.check(tokens, places), request)
-        _until(lambda: self.looks > looks)
+        eventually(lambda: self.looks > looks)
         return future
 
     def statuses(self, waiting: "Future[list[Outcome]]") -> list[TokenStatus | str]:
@@ -165,13 +162,6 @@ def waits(clone: str, clone_engine: sa.Engine) -> Iterator[Waits]:
     yield waits
     waits.waiters.close()
     waits.pool.shutdown()
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LONG
-    while not holds():
-        assert time.monotonic() < deadline, "it never held"
-        time.sleep(0.01)
 
 
 COMPLETE, IN_PROGRESS = TokenStatus.COMPLETE, TokenStatus.IN_PROGRESS
@@ -252,14 +242,33 @@ def test_sleepers_hold_no_connection_and_cost_two_statements_a_second_at_most(wa
             sent.append(arguments[2])
 
     sa.event.listen(waits.engine, "before_cursor_execute", count)
-    _until(lambda: len(sent) >= 3)
+    eventually(lambda: len(sent) >= 3)
     assert time.monotonic() - started > 1.0
     assert not any(each.done() for each in waiting)
-    _until(lambda: waits.engine.pool.checkedout() == 0)  # type: ignore[attr-defined]  # that was counted as it began
+    eventually(lambda: waits.engine.pool.checkedout() == 0)  # type: ignore[attr-defined]  # that was counted as it began
     waits.report(1, 1)
     waits.report(1, 1)
     assert all(waits.statuses(each) == [COMPLETE] for each in waiting)
     assert waits.waiters._registry == {}
+
+
+@pytest.mark.parametrize("how", ["a report", "a removal"])
+def test_the_notification_alone_wakes(waits: Waits, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Without the re-check, and once the listener listens."""
+    waiting = waits.start(issue(waits.engine, waits.address))
+    lie = sa.text("SELECT pg_notify('tidemark_moved', :told)")
+    while waits.looks < 2:
+        with waits.engine.begin() as connection:
+            connection.execute(lie, {"told": f"{waits.address.id} 1 {2**62}"})
+    monkeypatch.setattr(waits.waiters, "_look", lambda: None)
+    if how == "a removal":
+        transact(waits.engine, lambda connection: remove_connector(connection, waits.address))
+        assert waits.statuses(waiting) == ["UnknownEndpointInCompletionToken"]
+    else:
+        waits.report(1, 1)
+        waits.report(1, 1)
+        assert waits.statuses(waiting) == [COMPLETE]
+    assert time.monotonic() < waits.given_up, "it was not woken, but had waited for long enough"
 
 
 def test_without_any_notification_the_wait_ends_all_the_same(waits: Waits) -> None:
