@@ -9,18 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
 import requests
 import sqlalchemy as sa
 
-from tests.deploy.test_site import Site, running
+from tests.deploy.site import STATS, Site, running
 from tests.nginx import needed, nginx
 from tests.serving import CONNECTOR, until
 from tests.sse import Event, EventSource
 
-STATS = f"{CONNECTOR}/stats"
 HURRIED_SECONDS = 20  # gunicorn's graceful time-out is 30
 
 
@@ -32,16 +30,6 @@ def site(database_url: str, engine: sa.Engine) -> Iterator[Site]:
         running(database_url, engine, Path(made), WORKERS="1", MAX_STREAMS_PER_CREDENTIAL="2") as site,
     ):
         yield site
-
-
-@pytest.fixture
-def tenant() -> str:
-    return uuid4().hex
-
-
-@pytest.fixture
-def key(site: Site, tenant: str) -> str:
-    return site.key(tenant)
 
 
 def source(site: Site, key: str, query: str = "", last_id: str = "") -> EventSource:

@@ -3,11 +3,8 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -15,62 +12,13 @@ import requests
 import sqlalchemy as sa
 
 from app.domain.roles import Role
-from app.services.authenticate import create_key
-from app.store.keys import add_tenant
-from tests.deploy.front import Front
-from tests.nginx import needed, nginx
-from tests.serving import CONNECTOR, Server, until
+from tests.deploy.site import STATS, Site, running, status
+from tests.nginx import needed
+from tests.serving import CONNECTOR, until
 
-STATS = f"{CONNECTOR}/stats"
 REVOKED_SECONDS = 5  # docs/deploying.md
 GRACE_SECONDS = 3  # for a busy machine
 STALE_SECONDS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site(Front):
-    """nginx, the server behind it, and one who makes keys."""
-
-    server: Server
-    engine: sa.Engine
-
-    def key(self, tenant: str, name: str = "", role: Role = Role.ADMIN) -> str:
-        with self.engine.begin() as connection:
-            owner = add_tenant(connection, tenant)
-            return str(create_key(connection, owner, name or uuid4().hex, role, by=Role.ADMIN)[1])
-
-    def report(self, key: str, version: int, received: int, completed: int, path: str = STATS) -> requests.Response:
-        position = {"received": received, "completed": completed}
-        headers = {"If-Match": f'"{version}"', "Authorization": f"Bearer {key}"}
-        return requests.put(self.base + path, json={"position": position}, headers=headers, timeout=10)
-
-    def complete_token(self, key: str) -> str:
-        """A token of a connector made for it, and its reports to the point where it is complete."""
-        assert self.report(key, 0, 10, 10).status_code == 201
-        token = str(self.get(f"{CONNECTOR}/completion_token", key).json()["token"])
-        assert [self.report(key, version, 10, 10).status_code for version in (1, 2)] == [204, 204]
-        return status(token)
-
-
-@contextmanager
-def running(database: str, engine: sa.Engine, directory: Path, **environment: str) -> Iterator[Site]:
-    """The site. Its server is asked through nginx whether it is ready: it has no port of its own."""
-    socket = directory / "gunicorn.sock"
-    with nginx(directory, socket) as base:
-        server = Server(
-            {
-                "DATABASE_URL": database,
-                "ALLOW_UNSAFE_DATABASE": "1",
-                "AUTH_PROVIDER": "api-key",
-                "SOCKET": str(socket),
-                "PORT": str(urlsplit(base).port),
-                **environment,
-            }
-        )
-        try:
-            yield Site(base=base, directory=directory, server=server, engine=engine)
-        finally:
-            server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +28,6 @@ def site(database_url: str, engine: sa.Engine) -> Iterator[Site]:
     few = {"WORKER_CONNECTIONS": "20"}
     with TemporaryDirectory(prefix="tidemark-") as made, running(database_url, engine, Path(made), **few) as site:
         yield site
-
-
-@pytest.fixture
-def tenant() -> str:
-    return uuid4().hex
-
-
-@pytest.fixture
-def key(site: Site, tenant: str) -> str:
-    return site.key(tenant)
-
-
-def status(token: str) -> str:
-    return f"/v0/pipelines/demo/completion_status?token={token}"
 
 
 def test_stats_are_kept_for_a_moment_and_reports_and_conditions_get_through(site: Site, key: str) -> None:
