@@ -39,6 +39,11 @@ def add_tenant(connection: Connection, name: str) -> UUID:
     return tenant
 
 
+def find_tenant(connection: Connection, name: str) -> UUID | None:
+    """The id of the tenant of this name, if there is one."""
+    return connection.scalar(select(Tenant.id).where(Tenant.name == name))
+
+
 def find_holder(connection: Connection, key_id: str) -> Holder | None:
     """The holder of the key of this id, unless it is unknown, revoked or expired."""
     row = connection.execute(
