@@ -2,6 +2,8 @@
 
 import base64
 import json
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ from hypothesis import strategies as st
 from app.domain.errors import AuthenticationFailed
 from app.domain.jwt import MAX_BYTES, AccessToken, TokenRules, base64url, parse
 from app.domain.roles import Role
+from tests.services.oidc.attacks import MALFORMED
+from tests.services.oidc.issuer import Issuer
 
+ISSUER = Issuer("https://login.example.com")
 NOW = 1_800_000_000.0
 RULES = TokenRules(
     issuer="https://id.example.com",
@@ -138,6 +143,14 @@ def test_no_other_spelling_is_read(text: str) -> None:
     except ValueError:
         return
     assert b64(raw) == text
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_malformed_is_seen_before_anybody_is_asked_for_a_key(name: str) -> None:
+    rules = replace(RULES, issuer=ISSUER.base, types=frozenset({"at+jwt"}), roles_claim="roles")
+    assert parse(ISSUER.token(), rules, time.time()).subject == "ada"
+    with pytest.raises(AuthenticationFailed):
+        parse(MALFORMED[name](ISSUER), rules, time.time())
 
 
 def test_the_longest_token_is_taken_and_one_byte_more_is_not() -> None:

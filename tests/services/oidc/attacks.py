@@ -177,7 +177,7 @@ def pem(key: RSAKey) -> bytes:
 _CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _NOW = int(time.time())
 
-ATTACKS: dict[str, Attack] = {
+FORGERIES: dict[str, Attack] = {
     # which algorithm
     "none": header(alg="none"),
     "none, unsigned": sent(
@@ -223,16 +223,9 @@ ATTACKS: dict[str, Attack] = {
     ),
     "a certificate to be fetched (x5u)": signed_with(OTHER, "RS256", kid="rsa", x5u=f"{ELSEWHERE}cert"),
     "a certificate of its own (x5c)": signed_with(OTHER, "RS256", kid="rsa", x5c=["MIIB"]),
-    "no key named": header(kid=None),
-    "an empty key id": signed_with(partial(rsa, "nameless"), "RS256", kid=""),
-    "a key id that is a number": signed_with(partial(rsa, "numbered"), "RS256", kid=7),
-    "a key id that is a list": header(kid=["rsa"]),
-    "a key id that is an object": header(kid={"rsa": 1}),
-    "a key id that is null": raw_header(lambda raw: raw.replace(b'"rsa"', b"null")),
     "a key id that is a path": signed_with(OTHER, "RS256", kid="../../../dev/null"),
     "a key id that is SQL": signed_with(OTHER, "RS256", kid="rsa' OR '1'='1"),
     "a key id that is a URL": signed_with(OTHER, "RS256", kid=f"{ELSEWHERE}jwks"),
-    "a very long key id": signed_with(OTHER, "RS256", kid="k" * 3000),
     "an RSA key of 1024 bits": signed_with(WEAK, "RS256"),
     "a key for encryption": signed_with(partial(rsa, "encrypts"), "RS256"),
     "a key for wrapping keys": signed_with(partial(rsa, "wraps"), "RS256"),
@@ -243,7 +236,6 @@ ATTACKS: dict[str, Attack] = {
     "a key without numbers": signed_with(OTHER, "RS256", kid="hollow"),
     "a key that is off the curve": signed_with(OTHER_EC, "ES256", kid="off the curve"),
     # the signature
-    "no signature": resigned(lambda _: b""),
     "a signature of zeros": resigned(lambda raw: bytes(len(raw))),
     "a signature with one bit changed": resigned(lambda raw: bytes([raw[0] ^ 1]) + raw[1:]),
     "a signature that is cut": resigned(lambda raw: raw[:-1]),
@@ -260,6 +252,10 @@ ATTACKS: dict[str, Attack] = {
     "another header under a good signature": lambda issuer: ".".join(
         [b64(b'{"alg":"RS256","typ":"at+jwt","kid":"rsa","x":1}'), *parts(issuer.token())[1:]]
     ),
+}
+"""Not signed by the provider, or not with a key or an algorithm that is good enough."""
+
+MALFORMED: dict[str, Attack] = {
     # the form
     "nothing": lambda _: "",
     "dots": lambda _: "..",
@@ -278,6 +274,7 @@ ATTACKS: dict[str, Attack] = {
     "one byte too long": longest,
     "far too long": lambda issuer: issuer.token(claims=issuer.claims(padding="x" * 200_000)),
     "padded": sent(lambda token: f"{token}=="),
+    "no signature": resigned(lambda _: b""),
     "a padded header": respelled(0, lambda segment: segment + "=" * (-len(segment) % 4 or 4)),
     "padded claims": respelled(1, lambda segment: segment + "=" * (-len(segment) % 4 or 4)),
     "a header with a space": respelled(0, lambda segment: f"{segment[:8]} {segment[8:]}"),
@@ -288,6 +285,13 @@ ATTACKS: dict[str, Attack] = {
     "an EC signature with loose bits": resigned(lambda raw: loose_bits(b64(raw)), "ES256"),
     "a header with loose bits": respelled(0, lambda _: loose_bits(b64(b'{"alg":"RS256","typ":"at+jwt","kid":"rsa"} '))),
     # the header
+    "an empty key id": signed_with(partial(rsa, "nameless"), "RS256", kid=""),
+    "a key id that is a number": signed_with(partial(rsa, "numbered"), "RS256", kid=7),
+    "a key id that is a list": header(kid=["rsa"]),
+    "a key id that is an object": header(kid={"rsa": 1}),
+    "a key id that is null": raw_header(lambda raw: raw.replace(b'"rsa"', b"null")),
+    "a very long key id": signed_with(OTHER, "RS256", kid="k" * 3000),
+    "no key named": header(kid=None),
     "a header that is a list": raw_header(lambda raw: b"[" + raw + b"]"),
     "a header that is a text": raw_header(lambda _: b'"RS256"'),
     "a header that is null": raw_header(lambda _: b"null"),
@@ -382,6 +386,9 @@ ATTACKS: dict[str, Attack] = {
     "roles of which one is a list": claims(roles=["admin", ["admin"]]),
     "roles that are true": claims(roles=True),
 }
+"""Wrong in what they say, or in how they spell it: no key need be asked for to see that."""
+
+ATTACKS = FORGERIES | MALFORMED
 """By what is wrong with them: all get the one answer that no credential at all gets."""
 
 UNENTITLED: dict[str, Attack] = {
