@@ -2,6 +2,7 @@
 # test  all tests, on the embedded Postgres or on TEST_DATABASE_URL
 # lint  style, types, layers, the migrations' SQL and nginx's configuration
 # bench the benchmarks
+# fuzz-jwt  has access tokens fuzzed for MINUTES, with tools of its own
 # crash-test  kills the server and its database for MINUTES and judges what clients saw; SEED plays its choices again
 #
 # PYTHON names the interpreter to build .venv with, `make test ARGS="-k frontier"` passes arguments on; without any, three
@@ -15,7 +16,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench crash-test
+.PHONY: run test lint bench crash-test fuzz-jwt
 run: .venv/.installed-run
 	@exec $(BIN)/tidemark run
 
@@ -46,6 +47,9 @@ bench: .venv/.installed-dev
 crash-test: .venv/.installed-dev
 	@exec $(BIN)/python -m tests.robustness.crash run --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))
 
+fuzz-jwt: .venv/.installed-fuzz
+	@exec $(BIN)/python -m tests.fuzz.jwt $(or $(MINUTES),10)
+
 # What `run` needs is a part of what `dev` installs, so either order of the two leaves a complete environment.
 .venv/.installed-run: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "Installing Tidemark into .venv"
@@ -56,6 +60,11 @@ crash-test: .venv/.installed-dev
 	@echo "Installing Tidemark and its development tools into .venv"
 	@$(PIP) -e '.[dev]'
 	@touch .venv/.installed-run $@
+
+.venv/.installed-fuzz: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing Tidemark and its fuzzers into .venv"
+	@$(PIP) -e '.[fuzz]'
+	@touch .venv/.installed-run .venv/.installed-dev $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,12 +1,14 @@
 """Configuration: one frozen value, read from the environment in one place. docs/configuration.md lists it all."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -14,6 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 N = TypeVar("N", int, float)
+
+_ROLES = ("read", "write", "admin")
 
 
 class ConfigError(Exception):
@@ -25,6 +29,7 @@ class AuthProvider(Enum):
 
     NONE = "none"
     API_KEY = "api-key"
+    GENERIC_OIDC = "generic-oidc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,14 @@ class Config:
     max_streams: int = 400  # of events; each is one of the waits, too
     max_streams_per_credential: int = 200
     auth_provider: AuthProvider = AuthProvider.NONE
+    oidc_issuer: str = ""  # given with AUTH_PROVIDER=generic-oidc, as are the audience and the client's id
+    oidc_audience: str = ""
+    oidc_client_id: str = ""
+    oidc_extra_scopes: tuple[str, ...] = ()
+    oidc_token_types: tuple[str, ...] = ("at+jwt",)
+    oidc_tenants_claim: str = "tenants"
+    oidc_roles_claim: str = "roles"
+    oidc_roles: Mapping[str, str] = field(default_factory=lambda: dict(zip(_ROLES, _ROLES, strict=True)))
     allow_unauthenticated: bool = False
     allow_unsafe_database: bool = False
     demo: bool = True
@@ -59,6 +72,7 @@ class Config:
         connections = _number(env, "WORKER_CONNECTIONS", 1000, 10, 100_000)
         max_waits = _number(env, "MAX_WAITS", connections * 8 // 10, 1, connections)
         max_streams = _number(env, "MAX_STREAMS", (max_waits + 1) // 2, 1, max_waits)
+        auth_provider = _auth_provider(env)
         return cls(
             database_url=_database_url(env),
             data_directory=Path(env.get("DATA_DIRECTORY", "var")).absolute(),
@@ -74,7 +88,15 @@ class Config:
             max_streams_per_credential=_number(
                 env, "MAX_STREAMS_PER_CREDENTIAL", (max_streams + 1) // 2, 1, max_streams
             ),
-            auth_provider=_auth_provider(env),
+            auth_provider=auth_provider,
+            oidc_issuer=_issuer(env, auth_provider),
+            oidc_audience=_needed(env, "OIDC_AUDIENCE", auth_provider),
+            oidc_client_id=_needed(env, "OIDC_CLIENT_ID", auth_provider),
+            oidc_extra_scopes=tuple(env.get("OIDC_EXTRA_SCOPES", "").replace(",", " ").split()),
+            oidc_token_types=_token_types(env.get("OIDC_TOKEN_TYPES", "at+jwt")),
+            oidc_tenants_claim=env.get("OIDC_TENANTS_CLAIM", "tenants"),
+            oidc_roles_claim=env.get("OIDC_ROLES_CLAIM", "roles"),
+            oidc_roles=_oidc_roles(env.get("OIDC_ROLES", ",".join(f"{role}={role}" for role in _ROLES))),
             allow_unauthenticated=_flag(env, "ALLOW_UNAUTHENTICATED", default=False),
             allow_unsafe_database=_flag(env, "ALLOW_UNSAFE_DATABASE", default=False),
             demo=_flag(env, "DEMO", default=True),
@@ -100,6 +122,20 @@ class Config:
             f"AUTH_PROVIDER=none lets everybody in as administrator, and {where}: "
             "set AUTH_PROVIDER=api-key, or ALLOW_UNAUTHENTICATED=1 if that is what you want"
         )
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether what is fetched there is what its owner has put there: by HTTPS, or from this machine itself."""
+    if not re.fullmatch(r"[!-~]+", url):
+        return False
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or "@" in parts.netloc or "#" in url:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _loopback(host))
 
 
 def _loopback(host: str) -> bool:
@@ -131,6 +167,32 @@ def _path(env: Mapping[str, str], name: str) -> Path | None:
 
 def _auth_provider(env: Mapping[str, str]) -> AuthProvider:
     return AuthProvider(_one_of(env, "AUTH_PROVIDER", "none", [provider.value for provider in AuthProvider]))
+
+
+def _issuer(env: Mapping[str, str], auth_provider: AuthProvider) -> str:
+    issuer = _needed(env, "OIDC_ISSUER", auth_provider)
+    if issuer and (not is_safe_url(issuer) or "?" in issuer):
+        raise ConfigError("OIDC_ISSUER: must be an https:// URL (http:// only on a loopback address) without a query")
+    return issuer
+
+
+def _needed(env: Mapping[str, str], name: str, auth_provider: AuthProvider) -> str:
+    if name not in env and auth_provider is AuthProvider.GENERIC_OIDC:
+        raise ConfigError(f"{name}: must be set with AUTH_PROVIDER=generic-oidc")
+    return env.get(name, "")
+
+
+def _token_types(value: str) -> tuple[str, ...]:
+    return tuple(kind.lower().removeprefix("application/") for kind in value.replace(",", " ").split())
+
+
+def _oidc_roles(value: str) -> Mapping[str, str]:
+    roles: dict[str, str] = {}
+    for entry in value.split(","):
+        role, _, named = (part.strip() for part in entry.partition("="))
+        if role not in _ROLES or not named or roles.setdefault(named, role) != role:
+            raise ConfigError("OIDC_ROLES: write read=VALUE,write=VALUE,admin=VALUE; each value gives one role")
+    return roles
 
 
 def _one_of(env: Mapping[str, str], name: str, default: str, choices: "tuple[str, ...] | list[str]") -> str:

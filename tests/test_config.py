@@ -34,7 +34,15 @@ def test_every_variable_is_read() -> None:
             "MAX_STREAMS": "16",
             "MAX_STREAMS_PER_CREDENTIAL": "12",
             "POOL_SIZE": "6",
-            "AUTH_PROVIDER": "api-key",
+            "AUTH_PROVIDER": "generic-oidc",
+            "OIDC_ISSUER": "https://id.example.com/realms/main",
+            "OIDC_AUDIENCE": "tidemark",
+            "OIDC_CLIENT_ID": "tidemark-web",
+            "OIDC_EXTRA_SCOPES": "roles, groups",
+            "OIDC_TOKEN_TYPES": "application/at+jwt JWT",
+            "OIDC_TENANTS_CLAIM": "groups",
+            "OIDC_ROLES_CLAIM": "realm_access.roles",
+            "OIDC_ROLES": "read=data readers, write=engineers,admin=ops,write=robots",
             "ALLOW_UNAUTHENTICATED": "1",
             "DEMO": "0",
             "REQUEST_TIMEOUT": "1.5",
@@ -57,7 +65,15 @@ def test_every_variable_is_read() -> None:
         max_streams=16,
         max_streams_per_credential=12,
         pool_size=6,
-        auth_provider=AuthProvider.API_KEY,
+        auth_provider=AuthProvider.GENERIC_OIDC,
+        oidc_issuer="https://id.example.com/realms/main",
+        oidc_audience="tidemark",
+        oidc_client_id="tidemark-web",
+        oidc_extra_scopes=("roles", "groups"),
+        oidc_token_types=("at+jwt", "jwt"),
+        oidc_tenants_claim="groups",
+        oidc_roles_claim="realm_access.roles",
+        oidc_roles={"data readers": "read", "engineers": "write", "ops": "admin", "robots": "write"},
         allow_unauthenticated=True,
         demo=False,
         request_timeout=1.5,
@@ -84,6 +100,22 @@ def test_every_variable_is_read() -> None:
         ("WORKER_CONNECTIONS", "0"),
         ("POOL_SIZE", "none"),
         ("AUTH_PROVIDER", "basic"),
+        ("OIDC_ISSUER", "http://id.example.com"),
+        ("OIDC_ISSUER", "http://127.0.0.1.example.com"),
+        ("OIDC_ISSUER", "https://user:secret@id.example.com"),
+        ("OIDC_ISSUER", "https://id.example.com/?secret=1"),
+        ("OIDC_ISSUER", "https://id.example.com/#secret"),
+        ("OIDC_ISSUER", "https://id.example.com:secret"),
+        ("OIDC_ISSUER", "https://id.example.com/ secret"),
+        ("OIDC_ISSUER", "https://"),
+        ("OIDC_ISSUER", "https://[secret"),
+        ("OIDC_ISSUER", "ftp://id.example.com"),
+        ("OIDC_ISSUER", "id.example.com"),
+        ("OIDC_ROLES", "owner=ops"),
+        ("OIDC_ROLES", "read"),
+        ("OIDC_ROLES", "read="),
+        ("OIDC_ROLES", "read=ops,admin=ops"),
+        ("OIDC_ROLES", ","),
         ("ALLOW_UNAUTHENTICATED", "yes"),
         ("DEMO", "true"),
         ("REQUEST_TIMEOUT", "nan"),
@@ -99,6 +131,25 @@ def test_a_bad_value_is_refused_by_name_and_tells_no_secret(name: str, value: st
     assert "secret" not in str(refused.value)
 
 
+OIDC = {
+    "AUTH_PROVIDER": "generic-oidc",
+    "OIDC_ISSUER": "https://id.example.com",
+    "OIDC_AUDIENCE": "tidemark",
+    "OIDC_CLIENT_ID": "tidemark-web",
+}
+
+
+@pytest.mark.parametrize("name", ["OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_CLIENT_ID"])
+def test_an_identity_provider_is_not_made_up(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}: must be set"):
+        Config.read(OIDC | {name: ""})
+
+
+@pytest.mark.parametrize("issuer", ["http://localhost:8081/realms/main", "http://[::1]:80", "http://127.0.0.1"])
+def test_an_identity_provider_on_this_machine_needs_no_tls(issuer: str) -> None:
+    assert Config.read(OIDC | {"OIDC_ISSUER": issuer}).oidc_issuer == issuer
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
 def test_without_authentication_a_loopback_address_is_fine(host: str) -> None:
     Config.read({"HOST": host}).check_exposure()
@@ -110,6 +161,7 @@ def test_without_authentication_no_other_address_is(host: str) -> None:
         Config.read({"HOST": host}).check_exposure()
     Config.read({"HOST": host, "ALLOW_UNAUTHENTICATED": "1"}).check_exposure()
     Config.read({"HOST": host, "AUTH_PROVIDER": "api-key"}).check_exposure()
+    Config.read({"HOST": host} | OIDC).check_exposure()
 
 
 def test_without_authentication_no_socket_is(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Who may enter: the one table of every route and the role it asks for, and the check before every view."""
 
+import math
+
 from flask import Flask, g, request
 
 from app.api import runtime
 from app.config import AuthProvider
-from app.domain.api_key import ApiKeyText
+from app.domain.api_key import PREFIX, ApiKeyText
 from app.domain.errors import AuthenticationFailed, InsufficientPermissions
 from app.domain.roles import Principal, Role
 from app.services.authenticate import ANYONE, authenticate
@@ -62,9 +64,14 @@ def register(app: Flask) -> None:
 
 
 def key_id() -> str | None:
-    """The id of the API key that the current request was let in with, if it needed one."""
+    """The id of the API key that the current request was let in with, if it was one."""
     nobody_asks = runtime.current().config.auth_provider is AuthProvider.NONE
-    return None if nobody_asks else ApiKeyText.parse(_bearer()).id
+    return None if nobody_asks or "token_expires_at" in g else ApiKeyText.parse(_bearer()).id
+
+
+def expires_at() -> float:
+    """When the access token ends that the current request was let in with: seconds since 1970; infinite for others."""
+    return float(g.get("token_expires_at", math.inf))
 
 
 def _enter() -> None:
@@ -82,12 +89,18 @@ def _principal() -> Principal:
     if here.config.auth_provider is AuthProvider.NONE:
         return ANYONE
 
+    credential = _bearer()
+    if here.bearers is not None and not credential.startswith(PREFIX):
+        bearer = here.bearers.find(credential, request.headers.get("Feldera-Tenant", ""))
+        g.token_expires_at = bearer.expires_at
+        return bearer.principal
+
     def look(key: ApiKeyText) -> Principal:
         return run(here.engine, lambda connection: authenticate(connection, key, here.tally.note_use))
 
     if request.blueprint in _FRESH:
-        return look(ApiKeyText.parse(_bearer()))
-    return here.principals.find(_bearer(), look)
+        return look(ApiKeyText.parse(credential))
+    return here.principals.find(credential, look)
 
 
 def _bearer() -> str:

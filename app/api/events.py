@@ -7,7 +7,7 @@ from functools import partial
 from flask import request
 
 from app.api import examples, runtime, sse
-from app.api.auth import key_id
+from app.api.auth import expires_at, key_id
 from app.api.blueprint import Blueprint
 from app.api.hangup import hung_up
 from app.api.runtime import tenant
@@ -111,4 +111,4 @@ def _last_event_id() -> str:
 
 
 def _client() -> Client:
-    return Client(holder=holder(), key=key_id(), hung_up=partial(hung_up, request.environ))
+    return Client(holder=holder(), key=key_id(), expires_at=expires_at(), hung_up=partial(hung_up, request.environ))

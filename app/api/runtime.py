@@ -10,21 +10,24 @@ from flask import current_app, g
 from sqlalchemy import Connection, Engine
 
 from app.api.renderings import Renderings
-from app.config import Config
+from app.config import AuthProvider, Config
 from app.domain.errors import TidemarkError
-from app.domain.roles import Principal
+from app.domain.jwt import TokenRules
+from app.domain.roles import Principal, Role
 from app.domain.token import TokenId
 from app.services.authenticate import KeyWatch, Principals
 from app.services.check import Asked, Checked, check
 from app.services.follow import Streams
 from app.services.issue import Issuer, IssueRequest
+from app.services.oidc.bearers import Bearers
+from app.services.oidc.provider import Provider, fetch_keys
 from app.services.report import Addressed, Recorded, record
 from app.services.seats import Seats
 from app.services.tally import Tally
 from app.services.waiters import Waiters
 from app.store.batcher import Batcher
 from app.store.engine import AnyRow, admitted, make_engine, run, transact, transact_at_once
-from app.store.keys import still_valid
+from app.store.keys import find_tenant, still_valid
 from app.store.status import StatsQuery, read_stats
 
 _EXTENSION = "tidemark"
@@ -50,6 +53,7 @@ class Runtime:
     renderings: Renderings
     principals: Principals
     tally: Tally
+    bearers: Bearers | None  # None: no identity provider is configured
 
     @classmethod
     def make(cls, config: Config, database_url: str) -> "Runtime":
@@ -75,6 +79,7 @@ class Runtime:
             renderings=Renderings(),
             principals=Principals(),
             tally=Tally(engine),
+            bearers=_bearers(engine, config) if config.auth_provider is AuthProvider.GENERIC_OIDC else None,
         )
 
     def close(self) -> None:
@@ -132,6 +137,19 @@ def _report_batcher(engine: Engine, config: Config) -> Batcher[Addressed, Record
         max_batch=_MAX_BATCH,
         key=lambda item: item.address,
     )
+
+
+def _bearers(engine: Engine, config: Config) -> Bearers:
+    rules = TokenRules(
+        issuer=config.oidc_issuer,
+        audience=config.oidc_audience,
+        types=frozenset(config.oidc_token_types),
+        tenants_claim=config.oidc_tenants_claim,
+        roles_claim=config.oidc_roles_claim,
+        roles={value: Role(role) for value, role in config.oidc_roles.items()},
+    )
+    provider = Provider(partial(fetch_keys, config.oidc_issuer))
+    return Bearers(rules, provider.key, lambda name: run(engine, lambda connection: find_tenant(connection, name)))
 
 
 def _streams(engine: Engine, waiters: Waiters, config: Config) -> Streams:

@@ -400,6 +400,20 @@ class ClusterHealthSchema(ma.Schema):
     database = fields.Nested(HealthSchema, required=True)
 
 
+class GenericOidcSchema(ma.Schema):
+    """An OpenID Connect provider, and as which client of it people's programs log in."""
+
+    issuer = fields.String(required=True)
+    client_id = fields.String(required=True)
+    extra_oidc_scopes = fields.List(fields.String(), required=True, metadata={"description": "To ask for as well."})
+
+
+class AuthenticationSchema(ma.Schema):
+    """How to get an access token, by the kind of provider as Feldera names it; empty where none is configured."""
+
+    GenericOidc = fields.Nested(GenericOidcSchema)
+
+
 class LiveSchema(ma.Schema):
     """The process answers."""
 

@@ -9,8 +9,8 @@ from app import metrics
 from app.api import runtime
 from app.api.blueprint import Blueprint
 from app.api.runtime import principal
-from app.api.schemas import ClusterHealthSchema, ConfigSchema, LiveSchema, ReadySchema
-from app.api.stats_json import dump
+from app.api.schemas import AuthenticationSchema, ClusterHealthSchema, ConfigSchema, LiveSchema, ReadySchema
+from app.config import AuthProvider
 from app.domain.errors import NotReady, ServiceUnavailable
 from app.domain.roles import Role
 from app.store import health, status
@@ -101,13 +101,27 @@ def readyz() -> dict[str, Any]:
 
 @service.route("/config/authentication")
 @service.refuses(None)
-@service.response(200, {"type": "object"}, example={})
-def read_authentication() -> Response:
+@service.response(
+    200,
+    AuthenticationSchema,
+    example={
+        "GenericOidc": {"issuer": "https://id.example.com", "client_id": "tidemark-web", "extra_oidc_scopes": ["roles"]}
+    },
+)
+def read_authentication() -> dict[str, Any]:
     """How to authenticate with an identity provider
 
     Required role: none. An empty object: there is none, API keys are given out by `POST /v0/api_keys`.
     """
-    return Response(dump({}), mimetype="application/json")
+    config = runtime.current().config
+    if config.auth_provider is not AuthProvider.GENERIC_OIDC:
+        return {}
+    provider = {
+        "issuer": config.oidc_issuer,
+        "client_id": config.oidc_client_id,
+        "extra_oidc_scopes": config.oidc_extra_scopes,
+    }
+    return {"GenericOidc": provider}
 
 
 def _failed(checks: dict[str, bool]) -> list[str]:

@@ -11,6 +11,7 @@ from app.domain.errors import AuthenticationFailed
 ID_BYTES = 10
 SECRET_BYTES = 32
 
+PREFIX = "tmk_"  # no JWT begins like this: those bytes begin no JSON
 _WIRE = re.compile(r"tmk_([a-z2-7]{16})_([a-z2-7]{52})([a-z2-7]{7})")
 
 

@@ -28,6 +28,7 @@
         ├── NotReady                        the server cannot do its work
         ├── PipelineInteractionNotDeployed  the pipeline is recorded as stopped
         ├── TooManyRequests                 the credential, or everybody together, has too many that wait
+        ├── IdentityProviderUnavailable     nobody can say whether the token is valid
         └── ServiceUnavailable              the database did not answer in time
 
 The class name is the ``error_code`` on the wire (design §5) and the class docstring is the default message.
@@ -69,7 +70,7 @@ class InvalidReport(TidemarkError):
 
 
 class AuthenticationFailed(TidemarkError):
-    """A valid credential is required: send 'Authorization: Bearer <API key>'."""
+    """A valid credential is required: send 'Authorization: Bearer <API key or access token>'."""
 
 
 class InsufficientPermissions(TidemarkError):
@@ -224,6 +225,12 @@ class PipelineInteractionNotDeployed(Unavailable):
 
 class TooManyRequests(Unavailable):
     """Too many requests of this credential, or of all, are waiting already; ask without waiting, or later."""
+
+
+class IdentityProviderUnavailable(Unavailable):
+    """The identity provider's keys cannot be had just now, so that no token can be verified."""
+
+    retry_after_seconds = 5
 
 
 class ServiceUnavailable(Unavailable):

@@ -51,6 +51,7 @@ class Client:
 
     holder: Hashable | None  # the credential that the stream counts against
     key: str | None  # the id of the API key with whose end the stream ends; None: there is none
+    expires_at: float  # when its access token ends, and the stream with it: seconds since 1970; infinite: never
     hung_up: Callable[[], bool]  # whether the client has gone
 
 
@@ -76,7 +77,7 @@ class Streams:
         with ExitStack() as held:
             held.enter_context(self._seats.taken(client.holder))
             waiter = held.enter_context(self._waiters.admit(client.holder, client.hung_up))
-            is_allowed = held.enter_context(self._keys.watching(client.key))
+            is_valid = held.enter_context(self._keys.watching(client.key))
             cursor, is_reset = self._start(subscription, resumed)
             follower = None
             if subscription.transitions:
@@ -88,7 +89,7 @@ class Streams:
                 waiter=waiter,
                 follower=follower,
                 check=self._check,
-                is_allowed=is_allowed,
+                is_allowed=lambda: is_valid() and time.time() < client.expires_at,
             )
 
     def _start(self, subscription: Subscription, resumed: Cursor | None) -> tuple[Cursor, bool]:
@@ -124,7 +125,7 @@ class Stream:
     is_unsure: bool = False  # whether tokens are to be looked at again, for the database did not answer
 
     def __iter__(self) -> Iterator[Told]:
-        """Ends when all is told, the client has gone, its key is not valid any more, or the process is to end."""
+        """Ends when all is told, the client has gone, its credential is no longer valid, or the process is to end."""
         yield Reset() if self.is_reset else None, self.cursor
         beat = time.monotonic() + HEARTBEAT_SECONDS
         while True:

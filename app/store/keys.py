@@ -54,6 +54,11 @@ _TOLD = (ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.created_at, _END.label("exp
 _NOT_REVOKED: ColumnElement[bool] = or_(ApiKey.revoked_at.is_(None), ApiKey.revoked_at > func.now())
 
 
+def find_tenant(connection: Connection, name: str) -> UUID | None:
+    """The id of the tenant of this name, if there is one."""
+    return connection.scalar(select(Tenant.id).where(Tenant.name == name))
+
+
 def find_holder(connection: Connection, key_id: str) -> Holder | None:
     """The holder of the key of this id, unless it is unknown, revoked or expired."""
     unrecorded = case((func.coalesce(ApiKey.last_used_at < _HOUR, True), _HOUR))

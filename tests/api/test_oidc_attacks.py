@@ -1,0 +1,110 @@
+"""Tokens that nobody may be let in with: none gets further than 401, and none makes the server ask anybody about it."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from app.config import AuthProvider
+from app.store.keys import add_tenant
+from tests.api.client import refused
+from tests.api.conftest import MakeApp
+from tests.api.test_access import counted
+from tests.services.oidc.attacks import ATTACKS, UNENTITLED, publish
+from tests.services.oidc.issuer import AUDIENCE, Issuer, serving_issuer
+
+PATH = "/v0/config"
+
+
+class Connections:
+    """Whom this process has connected to over TCP. (libpq's connections are none of Python's.)"""
+
+    def __init__(self) -> None:
+        self.made: set[str] = set()
+        self.are_watched = False
+
+    def watch(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.are_watched and event == "socket.connect":
+            self.made.add(str(arguments[1]))
+        if self.are_watched and event == "socket.getaddrinfo":
+            self.made.add(str((arguments[0], arguments[1])))
+
+
+CONNECTIONS = Connections()
+sys.addaudithook(CONNECTIONS.watch)  # for good: none can be removed
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    with serving_issuer() as issuer:
+        publish(issuer)
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def oidc_app(make_app: MakeApp, issuer: Issuer, engine: sa.Engine) -> Flask:
+    with engine.begin() as connection:
+        add_tenant(connection, "acme")  # which the tokens are for
+    return make_app(
+        auth_provider=AuthProvider.GENERIC_OIDC,
+        oidc_issuer=issuer.base,
+        oidc_audience=AUDIENCE,
+        oidc_client_id="web",
+    )
+
+
+def get(app: Flask, token: str, **headers: str) -> Any:
+    """Past the client's own checks of what a header may hold: a server does not make them all."""
+    environ = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
+    return app.test_client().get(PATH, headers=headers, environ_overrides=environ)
+
+
+def test_the_token_that_they_are_made_from_is_good(oidc_app: Flask, issuer: Issuer) -> None:
+    for algorithm in ("RS256", "ES256"):
+        answer = get(oidc_app, issuer.token(algorithm=algorithm))
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_token_that_is_not_right_is_answered_like_none_at_all(oidc_app: Flask, issuer: Issuer, name: str) -> None:
+    answer = get(oidc_app, ATTACKS[name](issuer))
+    refused(answer, 401, "AuthenticationFailed")
+    none = oidc_app.test_client().get(PATH)
+    assert (answer.get_data(), str(answer.headers)) == (none.get_data(), str(none.headers))
+
+
+@pytest.mark.parametrize("name", UNENTITLED)
+def test_a_token_that_gives_nothing_lets_nobody_in(oidc_app: Flask, issuer: Issuer, name: str) -> None:
+    answer = get(oidc_app, UNENTITLED[name](issuer))
+    refused(answer, 401, "AuthenticationFailed")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(ATTACKS) >= 60
+
+
+def test_they_make_nobody_ask_anything_but_the_provider_for_its_keys(
+    make_app: MakeApp, issuer: Issuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many there are: once at the beginning, and once more because of keys that nobody knows."""
+    app = make_app(
+        auth_provider=AuthProvider.GENERIC_OIDC, oidc_issuer=issuer.base, oidc_audience=AUDIENCE, oidc_client_id="web"
+    )
+    tokens = [attack(issuer) for attack in ATTACKS.values()]
+    before = len(issuer.asked)
+    CONNECTIONS.made.clear()
+    CONNECTIONS.are_watched = True
+    try:
+        with counted(app) as statements:
+            assert {get(app, token).status_code for token in tokens * 2} == {401}
+    finally:
+        CONNECTIONS.are_watched = False
+    assert issuer.asked[before:] == ["/.well-known/openid-configuration", "/jwks"] * 2
+    port = int(issuer.base.rpartition(":")[2])
+    assert CONNECTIONS.made == {str(("127.0.0.1", port))}
+    assert statements == []
+    assert not caplog.records
