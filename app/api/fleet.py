@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import request
 
-from app.api import examples, runtime
+from app.api import document, examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.fleet_query import CHOICES, DEFAULT_LIMIT, MAX_LIMIT, FleetQuery
 from app.api.fleet_schemas import FleetSchema
@@ -59,7 +59,7 @@ _HEADERS = {
 
 
 def _several(name: str, description: str, values: tuple[str, ...] = ()) -> dict[str, Any]:
-    items = {"type": "string"} | ({"enum": list(values)} if values else {})
+    items = {"type": "string", "enum": list(values)} if values else document.PIPELINE_NAME
     example = [values[0] if values else "demo"]
     return examples.parameter(name, "query", description, example, {"type": "array", "items": items})
 

@@ -6,6 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.api import document
 from app.api.json_fields import Count, Flag, PositionField, Seconds, Time
 from app.domain import names
 from app.domain.connector import Report, StreamPosition
@@ -149,8 +150,8 @@ class ReportSchema(ma.Schema):
 class ReportItemSchema(ReportSchema):
     """A report in a batch, with its address in the pipeline and its If-Match."""
 
-    table = fields.String(required=True, metadata={"example": "orders"})
-    connector = fields.String(required=True, metadata={"example": "billing"})
+    table = fields.String(required=True, metadata={**document.TABLE, "example": "orders"})
+    connector = fields.String(required=True, metadata={**document.NAME, "example": "billing"})
     if_match = Count(metadata={"description": "The version seen before measuring; 0 for an unknown connector."})
 
     @ma.validates("table")
@@ -265,7 +266,7 @@ class ReportResultSchema(ma.Schema):
 class TokenSchema(ma.Schema):
     """A completion token."""
 
-    token = fields.String(required=True)
+    token = fields.String(required=True, metadata=document.TOKEN)
 
 
 class CompletionStatusSchema(ma.Schema):
@@ -353,7 +354,7 @@ class PipelineStatsSchema(ma.Schema):
 class NewApiKeySchema(ma.Schema):
     """An API key to be made."""
 
-    name = fields.String(required=True)
+    name = fields.String(required=True, metadata=document.NAME)
     role = fields.Enum(Role, by_value=True, load_default=Role.READ)
 
     @ma.validates("name")

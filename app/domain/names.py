@@ -13,8 +13,8 @@ MAX_PIPELINE_NAME = 63
 MAX_NAME = 255
 
 _TENANTS = UUID("7fa6d3c4-6f0a-5d6e-9c86-2b8f0b1f4f1d")  # namespace of tenant ids; never change it
-_PIPELINE = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_PIPELINE_NAME}}}")
-_CONNECTOR = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME}}}")
+PIPELINE = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_PIPELINE_NAME}}}")
+CONNECTOR = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME}}}")
 
 
 def tenant_id(name: str) -> UUID:
@@ -30,21 +30,21 @@ def pipeline_id(tenant: UUID, pipeline: str) -> UUID:
 
 def pipeline_name(name: str) -> str:
     """The name itself, when it is one a pipeline may have; raises InvalidParam."""
-    if not _PIPELINE.fullmatch(name):
+    if not PIPELINE.fullmatch(name):
         raise InvalidParam(f"pipeline: use 1 to {MAX_PIPELINE_NAME} letters, digits, '-' or '_'")
     return name
 
 
 def connector_name(name: str) -> str:
     """The name itself, when it is one a connector may have; raises InvalidParam."""
-    if not _CONNECTOR.fullmatch(name):
+    if not CONNECTOR.fullmatch(name):
         raise InvalidParam(f"connector: use 1 to {MAX_NAME} letters, digits, '_', '-' or '.'")
     return name
 
 
 def key_name(name: str) -> str:
     """The name itself, when it is one an API key or a tenant may have; raises InvalidParam."""
-    if not _CONNECTOR.fullmatch(name):
+    if not CONNECTOR.fullmatch(name):
         raise InvalidParam(f"name: use 1 to {MAX_NAME} letters, digits, '_', '-' or '.'")
     return name
 
