@@ -26,12 +26,12 @@ from app.api.service import service
 from app.api.tenants import tenants
 from app.api.tokens import tokens
 from app.config import Config, ConfigError
-from app.lean import LeanFlask
+from app.lean import LeanFlask, TableConverter
 from app.store.deadline import patience
 
 _OPENAPI = {
     "API_TITLE": "Tidemark",
-    "OPENAPI_VERSION": "3.0.3",
+    "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/",
     "OPENAPI_JSON_PATH": "openapi.json",
     "API_SPEC_OPTIONS": {
@@ -46,6 +46,7 @@ class _Api(flask_smorest.Api):  # type: ignore[misc]  # untyped
     """flask-smorest's, with this application's error shape and handlers instead of its own."""
 
     ERROR_SCHEMA = ErrorSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # every status that an operation may answer with is documented by itself
 
     def _register_error_handlers(self) -> None:
         errors.register(self._app)
@@ -57,6 +58,7 @@ def create_app(config: Config) -> LeanFlask:
         raise ConfigError("DATABASE_URL: must be set here; `tidemark run` and `tidemark serve` start the embedded one")
     app = LeanFlask(__name__, static_folder=None)
     app.config.from_mapping(_OPENAPI, API_VERSION=version("tidemark"), MAX_CONTENT_LENGTH=MAX_BODY)
+    app.url_map.converters["table"] = TableConverter
     app.url_map.merge_slashes = False  # a quoted table name may hold two in a row
     with app.app_context():
         runtime.install(made := Runtime.make(config, config.database_url))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Request, Response
-from werkzeug.routing import MapAdapter, Rule
+from werkzeug.routing import MapAdapter, PathConverter, Rule
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -13,6 +13,12 @@ _MOST_ROUTES = 30_000  # remembered paths: about 600 bytes each
 _LONGEST_PATH = 200
 
 Match = tuple[Rule, Mapping[str, Any]]
+
+
+class TableConverter(PathConverter):
+    """A part of a path that may hold slashes, as werkzeug's, and line feeds, too: whoever has it refuses those."""
+
+    regex = "[^/](?s:.*?)"
 
 
 class LeanResponse(Response):

@@ -7,20 +7,25 @@ from typing import Any, TypeVar, cast
 
 import flask_smorest
 import marshmallow as ma
-from flask import Response
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from flask import Response, request
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge, UnsupportedMediaType
 
+from app.api import query
 from app.api.body import JsonParser
+from app.api.document import path_parameters
 from app.api.errors import http_members, members, status_of
 from app.api.schemas import ErrorSchema
 from app.domain.errors import (
     AuthenticationFailed,
     InsufficientPermissions,
+    InvalidParam,
     MalformedBody,
     ServiceUnavailable,
     TidemarkError,
 )
 from app.domain.roles import Role
+
+_UNKNOWN_PARAMETER = InvalidParam("colour: there is no such parameter")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,6 +38,11 @@ class Blueprint(flask_smorest.Blueprint):
     """
 
     ARGUMENTS_PARSER = JsonParser()
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._queries: dict[str, query.Parameters | None] = {}  # by the endpoint; None: anything goes
+        self.before_request(self._check_query)
 
     def arguments(self, schema: type[ma.Schema], **options: Any) -> Callable[[F], F]:
         """flask-smorest's, of one instance: webargs would make a schema for each request, with all its fields."""
@@ -58,10 +68,14 @@ class Blueprint(flask_smorest.Blueprint):
         return decorate
 
     def route(self, rule: str, **options: Any) -> Callable[[F], F]:
-        """flask-smorest's; the operation is named for its view."""
+        """flask-smorest's; the operation is named for its view, and what its path may hold is documented."""
+        parameters = path_parameters(f"{self.url_prefix or ''}{rule}")
 
         def register(view: F) -> F:
-            super(Blueprint, self).route(rule, **options)(self.doc(operationId=view.__name__)(view))
+            self._queries[f"{self.name}.{view.__name__}"] = _query_of(view)
+            documented = _saying_not_found(self)(view) if parameters else view
+            named = self.doc(operationId=view.__name__)(documented)
+            super(Blueprint, self).route(rule, parameters=parameters, **options)(named)
             return view
 
         return register
@@ -85,6 +99,12 @@ class Blueprint(flask_smorest.Blueprint):
 
         return document
 
+    def _check_query(self) -> None:
+        if request.environ.get("QUERY_STRING"):  # most have none
+            known = self._queries[request.endpoint or ""]
+            if known is not None:
+                query.check(known)
+
 
 def _saying(decorator: Callable[[Any], Any]) -> Callable[[F], F]:
     """The decorator, of which only what it says of the view is kept."""
@@ -96,8 +116,27 @@ def _saying(decorator: Callable[[Any], Any]) -> Callable[[F], F]:
     return decorate
 
 
+def _query_of(view: Callable[..., Any]) -> query.Parameters | None:
+    """What its query may hold: as documented, and anything where nobody is asked who he is, for probes add to it."""
+    said: dict[str, Any] = view._apidoc.get("manual_doc", {})  # type: ignore[attr-defined]  # flask-smorest's place
+    return None if said.get("security") == [] else query.documented(said.get("parameters", ()))
+
+
+def _saying_not_found(blueprint: Blueprint) -> Callable[[F], F]:
+    """A path whose parameters cannot be told apart, for one holds a slash, is that of no operation."""
+    body = http_members(NotFound())
+
+    def decorate(view: F) -> F:
+        if 404 in view._apidoc["response"]["responses"]:  # type: ignore[attr-defined]
+            return view
+        examples = {body["error_code"]: {"value": body}}
+        return blueprint.alt_response(404, schema=ErrorSchema, description="NotFound", examples=examples)(view)
+
+    return decorate
+
+
 def _answers(role: Role | None, errors: Iterable[TidemarkError]) -> Iterator[tuple[int, dict[str, Any]]]:
-    guards: list[TidemarkError] = [AuthenticationFailed(), ServiceUnavailable()] if role else []
+    guards: list[TidemarkError] = [AuthenticationFailed(), ServiceUnavailable(), _UNKNOWN_PARAMETER] if role else []
     if role and role is not Role.READ:  # which every credential may
         guards.append(InsufficientPermissions(required=role.value, actual=Role.READ.value))
     for error in (*guards, *errors):

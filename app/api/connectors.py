@@ -36,7 +36,7 @@ from app.store.status import StatsQuery
 connectors = Blueprint(
     "connectors",
     __name__,
-    url_prefix="/v0/pipelines/<pipeline>/tables/<path:table>/connectors/<connector>",
+    url_prefix="/v0/pipelines/<pipeline>/tables/<table:table>/connectors/<connector>",
     description="Input connectors",
 )
 

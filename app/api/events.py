@@ -6,7 +6,7 @@ from functools import partial
 
 from flask import request
 
-from app.api import examples, runtime, sse
+from app.api import document, examples, runtime, sse
 from app.api.auth import expires_at, key_id
 from app.api.blueprint import Blueprint
 from app.api.hangup import hung_up
@@ -39,20 +39,23 @@ _PARAMETERS = [
         "query",
         f"A completion token to be told of when it is complete or lost; up to {MAX_TOKENS}, of any pipelines.",
         [examples.TOKEN["token"]],
-        {"type": "array", "items": _STRING, "maxItems": MAX_TOKENS},
+        {"type": "array", "items": document.TOKEN, "maxItems": MAX_TOKENS},
     ),
     examples.parameter(
         "transitions",
         "query",
         "Whether to be told of connectors' transitions, too; without tokens they are told of anyway.",
         "true",
-        {"enum": ["true", "false"]},
+        {"type": "string", "enum": ["true", "false"]},
     ),
     *(
-        examples.parameter(name, "query", f"Only transitions of connectors of this {name}.", example, _STRING)
-        for name, example in (("pipeline", "demo"), ("table", "orders"))
+        examples.parameter(name, "query", f"Only transitions of connectors of this {what}.", example, schema)
+        for name, what, example, schema in (
+            ("pipeline", "pipeline", "demo", document.PIPELINE_NAME),
+            ("table", "table", "orders", document.TABLE),
+            ("connector", "name", "billing", document.NAME),
+        )
     ),
-    examples.parameter("connector", "query", "Only transitions of connectors of this name.", "billing", _STRING),
     examples.parameter("Last-Event-ID", "header", "The id of the last event received: go on behind it.", _ID, _STRING),
     examples.parameter("last_event_id", "query", "The same, where the header is not sent.", _ID, _STRING),
 ]

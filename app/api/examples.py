@@ -2,7 +2,7 @@
 
 from typing import Any
 
-TOKEN = {"token": "ct1_djaxxyrm26tl6csiypn2pqkaqahzptjdk4d2vn6vlgj4c4g3oajq"}
+TOKEN = {"token": "ct1_m42rep6hrvpklftxzh2lzrs2cqazye7ms4vhypu2kevy6cy7j4oq"}
 
 REPORT = {
     "position": {"epoch": "run-1", "received": 1042, "completed": 1017},
@@ -134,5 +134,6 @@ def parameter(name: str, where: str, description: str, example: Any, schema: dic
 
 ETAG = {"ETag": header("The version of the record.", '"7"')}
 STATS_HEADERS = {**ETAG, "Last-Modified": header("When it was recorded.", "Sat, 31 Jan 2026 12:00:00 GMT")}
-IF_MATCH = parameter("If-Match", "header", "The version seen before measuring, in quotes.", '"7"', {"type": "string"})
+_VERSION = {"type": "string", "pattern": '^"(0|[1-9][0-9]{0,18})"$'}
+IF_MATCH = parameter("If-Match", "header", "The version seen before measuring, in quotes.", '"7"', _VERSION)
 IF_NONE_MATCH = parameter("If-None-Match", "header", "A version already known, in quotes.", '"7"', {"type": "string"})

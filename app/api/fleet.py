@@ -5,11 +5,11 @@ from typing import Any
 
 from flask import request
 
-from app.api import examples, runtime
+from app.api import document, examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.fleet_query import CHOICES, FleetQuery
 from app.api.fleet_schemas import FleetSchema
-from app.api.query import BAD_LIMIT, limit_parameter
+from app.api.parameters import BAD_LIMIT, limit_parameter
 from app.api.runtime import tenant
 from app.api.stats_json import dump
 from app.domain.roles import Role
@@ -59,7 +59,7 @@ _HEADERS = {
 
 
 def _several(name: str, description: str, values: tuple[str, ...] = ()) -> dict[str, Any]:
-    items = {"type": "string"} | ({"enum": list(values)} if values else {})
+    items = {"type": "string", "enum": list(values)} if values else document.PIPELINE_NAME
     example = [values[0] if values else "demo"]
     return examples.parameter(name, "query", description, example, {"type": "array", "items": items})
 

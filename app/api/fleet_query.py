@@ -1,4 +1,7 @@
-"""What the list of the fleet is asked for: the query's parameters, and the cursor that leads from page to page."""
+"""What the list of the fleet is asked for: the query's parameters, and the cursor that leads from page to page.
+
+Every parameter is well-formed, or refused by its name; those that there are not never come here (app/api/query.py).
+"""
 
 import base64
 import hashlib
@@ -10,7 +13,7 @@ from urllib.parse import urlencode
 
 from werkzeug.datastructures import MultiDict
 
-from app.api.query import DEFAULT_LIMIT, LIMIT, Read, choices, one, read
+from app.api.parameters import DEFAULT_LIMIT, LIMIT, Read, choices, one, read
 from app.domain.activity import Lifecycle, Progress
 from app.domain.errors import InvalidParam
 from app.domain.names import MAX_NAME, canonical_table, connector_name, pipeline_name

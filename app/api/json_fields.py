@@ -5,6 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.api import document
 from app.domain.position import MAX_OFFSET, Position
 from app.domain.status import parse_time
 
@@ -36,9 +37,14 @@ class Flag(fields.Boolean):
 class Seconds(fields.Float):
     """A positive number of seconds, at most a day unless told otherwise."""
 
-    def __init__(self, *, most: float = MAX_INTERVAL, zero: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *, most: float = MAX_INTERVAL, zero: bool = False, metadata: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         """``zero``: whether that is allowed."""
-        super().__init__(validate=validate.Range(0, most, min_inclusive=zero), **kwargs)
+        described = {} if zero else {"exclusiveMinimum": 0}
+        super().__init__(
+            validate=validate.Range(0, most, min_inclusive=zero), metadata={**described, **(metadata or {})}, **kwargs
+        )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         if isinstance(value, bool | str):
@@ -48,7 +54,10 @@ class Seconds(fields.Float):
 
 
 class Time(fields.String):
-    """An RFC 3339 timestamp with its time zone."""
+    """An RFC 3339 timestamp with its time zone, to the microsecond."""
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(metadata={"format": "date-time", **(metadata or {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -60,6 +69,10 @@ class Time(fields.String):
 
 class PositionField(fields.Field[Position]):
     """A stream position: an integer, or an object of component to integer. Offsets are exclusive "next" offsets."""
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None, allow_none: bool = False, **kwargs: Any) -> None:
+        described = {**document.position(or_null=allow_none), **(metadata or {})}
+        super().__init__(metadata=described, allow_none=allow_none, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Position:
         try:

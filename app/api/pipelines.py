@@ -26,13 +26,20 @@ from app.store.engine import AnyRow, run
 
 pipelines = Blueprint("pipelines", __name__, url_prefix="/v0/pipelines", description="Pipelines")
 
+_SELECTORS = {"type": "string", "enum": ["all", "status"]}
 _SELECTOR = examples.parameter(
-    "selector", "query", "Feldera's choice of members; here both give all.", "status", {"enum": ["all", "status"]}
+    "selector", "query", "Feldera's choice of members; here both give all.", "status", _SELECTORS
 )
 _WITH_ERRORS = examples.parameter(
-    "include_connector_errors", "query", "Whether to list errors.", "true", {"enum": ["true", "false"]}
+    "include_connector_errors",
+    "query",
+    "Whether to list errors.",
+    "true",
+    {"type": "string", "enum": ["true", "false"]},
 )
-_FORMAT = examples.parameter("format", "query", "The one format there is.", "prometheus", {"enum": ["prometheus"]})
+_FORMAT = examples.parameter(
+    "format", "query", "The one format there is.", "prometheus", {"type": "string", "enum": ["prometheus"]}
+)
 _BAD_NAME = InvalidParam("pipeline: use 1 to 63 letters, digits, '-' or '_'")
 _UNKNOWN = UnknownPipelineName("demo")
 

@@ -1,78 +1,31 @@
-"""Query parameters of lists: every one is known and well-formed, or refused by its name.
+"""A request's query string: only parameters that its operation documents, each once unless it is a list.
 
-A misspelt filter must not silently show everything.
+A misspelt parameter must not silently do nothing, and of two values none may silently win.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from werkzeug.datastructures import MultiDict
+from flask import request
 
-from app.api import examples
 from app.domain.errors import InvalidParam
 
-MAX_LIMIT = 1000
-DEFAULT_LIMIT = 100
+_MAX_SHOWN = 100  # characters of a name
 
-T = TypeVar("T")
-Read = Callable[[list[str]], Any]
-"""Reads a parameter, of the values that it was given; raises ValueError, which tells what it must be."""
-
-_LIMIT = re.compile(r"[1-9]\d{0,3}", re.ASCII)
+Parameters = Mapping[str, bool]
+"""Whether each parameter of a query, by its name, may be given several times."""
 
 
-def read(arguments: MultiDict[str, str], parameters: Mapping[str, Read]) -> dict[str, Any]:
-    """The parameters that were given, each as it is read. Raises InvalidParam, which names the parameter."""
-    for name in arguments:
-        if name not in parameters:
-            raise InvalidParam(f"{name[:100]}: there is no such parameter, only {', '.join(parameters)}")
-    return {name: _read(name, parameters[name], arguments.getlist(name)) for name in arguments}
+def documented(parameters: Iterable[Mapping[str, Any]]) -> Parameters:
+    """Those of an operation's documented parameters that are the query's."""
+    return {each["name"]: each["schema"].get("type") == "array" for each in parameters if each["in"] == "query"}
 
 
-def choices(values: tuple[str, ...]) -> Read:
-    """Reads a parameter that may be repeated, each time with one of these values."""
-
-    def read(given: list[str]) -> tuple[str, ...]:
-        if not set(given) <= set(values):
-            raise ValueError(f"must be one of {', '.join(values)}; repeat the parameter for several")
-        return tuple(sorted(set(given)))
-
-    return read
-
-
-def one(pattern: re.Pattern[str], convert: Callable[[str], T], must_be: str) -> Callable[[list[str]], T]:
-    """Reads a parameter that is given once."""
-
-    def read(given: list[str]) -> T:
-        if len(given) != 1 or not pattern.fullmatch(given[0]):
-            raise ValueError(must_be)
-        return convert(given[0])
-
-    return read
-
-
-def _read(name: str, reads: Read, values: list[str]) -> Any:
-    try:
-        return reads(values)
-    except ValueError as error:
-        raise InvalidParam(f"{name}: {error}") from None
-
-
-def _limit(text: str) -> int:
-    if int(text) > MAX_LIMIT:
-        raise ValueError(_MUST_BE)
-    return int(text)
-
-
-_MUST_BE = f"must be an integer from 1 to {MAX_LIMIT}"
-LIMIT: Read = one(_LIMIT, _limit, _MUST_BE)
-"""Reads how many a page may have."""
-
-BAD_LIMIT = InvalidParam(f"limit: {_MUST_BE}")
-
-
-def limit_parameter(things: str) -> dict[str, Any]:
-    """The parameter ``limit`` in the OpenAPI document, of a list of these things."""
-    schema = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
-    return examples.parameter("limit", "query", f"The most {things} of a page.", DEFAULT_LIMIT, schema)
+def check(known: Parameters) -> None:
+    """Raises InvalidParam for a parameter of the current request that is not known, or given twice and no list."""
+    for name, values in request.args.lists():
+        if name not in known:
+            but = f", only {', '.join(known)}" if known else ""
+            raise InvalidParam(f"{name[:_MAX_SHOWN]}: there is no such parameter{but}")
+        if len(values) > 1 and not known[name]:
+            raise InvalidParam(f"{name}: is given {len(values)} times; give it once")

@@ -6,13 +6,17 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.api import document
 from app.api.json_fields import Count, Flag, PositionField, Seconds, Time
+from app.api.stats_json import dump
 from app.domain import names
 from app.domain.connector import Report, StreamPosition
 from app.domain.errors import InvalidParam
 from app.domain.roles import Role
 from app.domain.status import (
     MAX_ERRORS_OF_A_KIND,
+    MAX_METADATA,
+    MAX_METADATA_DEPTH,
     CompletedFrontier,
     ConnectorError,
     ErrorKind,
@@ -22,6 +26,7 @@ from app.domain.status import (
     Status,
     cut_message,
 )
+from app.domain.strict_json import depth_exceeds
 from app.domain.waiting import Until, Verdict
 from app.services.wait import MOST_SECONDS
 
@@ -75,10 +80,25 @@ class ConnectorErrorSchema(ma.Schema):
     message = fields.String(required=True, metadata={"description": "Cut in its middle to 8 KiB."})
 
 
+def _check_metadata(metadata: Any) -> None:
+    if depth_exceeds(metadata, MAX_METADATA_DEPTH):
+        raise ma.ValidationError(f"is nested more than {MAX_METADATA_DEPTH} deep")
+    if len(dump(metadata).rstrip()) > MAX_METADATA:
+        raise ma.ValidationError(f"is longer than {MAX_METADATA} bytes of JSON")
+
+
 class CompletedFrontierSchema(ma.Schema):
     """The newest input that the engine has completed, in its own terms."""
 
-    metadata = fields.Raw(required=True, allow_none=True, metadata={"example": {"sequence_numbers": {"end": 10}}})
+    metadata = fields.Raw(
+        required=True,
+        allow_none=True,
+        validate=_check_metadata,
+        metadata={
+            "description": f"Any JSON, up to {MAX_METADATA // 1024} KiB and {MAX_METADATA_DEPTH} deep.",
+            "example": {"sequence_numbers": {"end": 10}},
+        },
+    )
     ingested_at = Time(required=True)
     processed_at = Time(required=True)
     completed_at = Time(required=True)
@@ -149,8 +169,8 @@ class ReportSchema(ma.Schema):
 class ReportItemSchema(ReportSchema):
     """A report in a batch, with its address in the pipeline and its If-Match."""
 
-    table = fields.String(required=True, metadata={"example": "orders"})
-    connector = fields.String(required=True, metadata={"example": "billing"})
+    table = fields.String(required=True, metadata={**document.TABLE, "example": "orders"})
+    connector = fields.String(required=True, metadata={**document.NAME, "example": "billing"})
     if_match = Count(metadata={"description": "The version seen before measuring; 0 for an unknown connector."})
 
     @ma.validates("table")
@@ -266,7 +286,7 @@ class ReportResultSchema(ma.Schema):
 class TokenSchema(ma.Schema):
     """A completion token."""
 
-    token = fields.String(required=True)
+    token = fields.String(required=True, metadata=document.TOKEN)
 
 
 class CompletionStatusSchema(ma.Schema):
@@ -354,7 +374,7 @@ class PipelineStatsSchema(ma.Schema):
 class NewApiKeySchema(ma.Schema):
     """An API key to be made."""
 
-    name = fields.String(required=True)
+    name = fields.String(required=True, metadata=document.NAME)
     role = fields.Enum(Role, by_value=True, load_default=Role.READ)
     expires_at = Time(load_default=None, allow_none=True, metadata={"description": "Left out or null: never."})
 

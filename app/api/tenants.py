@@ -9,7 +9,7 @@ from flask import request
 from app.api import examples, runtime
 from app.api.access_schemas import CreatedTenantSchema, NewTenantSchema, TenantsSchema
 from app.api.blueprint import Blueprint
-from app.api.query import BAD_LIMIT, DEFAULT_LIMIT, LIMIT, Read, limit_parameter, one, read
+from app.api.parameters import BAD_LIMIT, DEFAULT_LIMIT, LIMIT, Read, limit_parameter, one, read
 from app.api.runtime import principal
 from app.domain.errors import InvalidReport, MalformedBody, OperatorsOnly, TenantNameInUse
 from app.domain.names import MAX_NAME

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import request
 
-from app.api import examples, runtime
+from app.api import document, examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.errors import members
 from app.api.runtime import tenant
@@ -40,7 +40,7 @@ tokens = Blueprint("tokens", __name__, url_prefix="/v0", description="Completion
 COMPLETE_SECONDS = 60
 """How long nginx may go on saying *complete*. It stays true for ever, but a revoked key must not hear it for ever."""
 
-_TOKEN = examples.parameter("token", "query", "A completion token.", examples.TOKEN["token"], {"type": "string"})
+_TOKEN = examples.parameter("token", "query", "A completion token.", examples.TOKEN["token"], document.TOKEN)
 
 
 @tokens.route("/pipelines/<pipeline>/completion_status")
@@ -71,9 +71,8 @@ def read_completion_status(pipeline: str) -> Response:
     A complete token stays complete. One that can never complete is an error, never *inprogress*. With `wait` the answer
     comes as soon as the token is complete or lost; when the time is over it is the status as it is then.
     """
-    tokens_given = request.args.getlist("token")
-    token = tokens_given[0] if len(tokens_given) == 1 else ""
-    checked = _checked(Asked(tenant(), pipeline_name(pipeline), token), asked_seconds())
+    asked = Asked(tenant(), pipeline_name(pipeline), request.args.get("token", ""))
+    checked = _checked(asked, asked_seconds())
     complete = checked.status is TokenStatus.COMPLETE
     response = Response(dump(token_status(checked)), 200 if complete else 202, mimetype="application/json")
     if complete:

@@ -36,12 +36,12 @@ PREFER = examples.parameter(
 
 def asked_seconds() -> float:
     """What the query's ``wait`` says, else what ``Prefer`` does, else 0. Raises InvalidParam."""
-    given = request.args.getlist("wait")
-    if not given:
+    given = request.args.get("wait")
+    if given is None:
         return float(preferred_seconds() or 0)
-    if len(given) > 1 or not _SECONDS.fullmatch(given[0]) or float(given[0]) > MOST_SECONDS:
+    if not _SECONDS.fullmatch(given) or float(given) > MOST_SECONDS:
         raise InvalidParam(f"wait: must be one number of seconds from 0 to {MOST_SECONDS:.0f}")
-    return float(given[0])
+    return float(given)
 
 
 def preferred_seconds() -> int | None:

@@ -13,8 +13,8 @@ MAX_PIPELINE_NAME = 63
 MAX_NAME = 255
 
 _TENANTS = UUID("7fa6d3c4-6f0a-5d6e-9c86-2b8f0b1f4f1d")  # namespace of tenant ids; never change it
-_PIPELINE = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_PIPELINE_NAME}}}")
-_CONNECTOR = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME}}}")
+PIPELINE = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_PIPELINE_NAME}}}")
+CONNECTOR = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME}}}")
 _API_KEY = re.compile(r"tmk_[a-z2-7]{16}_[a-z2-7]{59}")
 
 
@@ -31,14 +31,14 @@ def pipeline_id(tenant: UUID, pipeline: str) -> UUID:
 
 def pipeline_name(name: str) -> str:
     """The name itself, when it is one a pipeline may have; raises InvalidParam."""
-    if not _PIPELINE.fullmatch(name):
+    if not PIPELINE.fullmatch(name):
         raise InvalidParam(f"pipeline: use 1 to {MAX_PIPELINE_NAME} letters, digits, '-' or '_'")
     return name
 
 
 def connector_name(name: str) -> str:
     """The name itself, when it is one a connector may have; raises InvalidParam."""
-    if not _CONNECTOR.fullmatch(name):
+    if not CONNECTOR.fullmatch(name):
         raise InvalidParam(f"connector: use 1 to {MAX_NAME} letters, digits, '_', '-' or '.'")
     return name
 
@@ -50,7 +50,7 @@ def key_name(name: str) -> str:
     """
     if _API_KEY.search(name):
         raise InvalidParam("name: this is an API key, and no name for one")
-    if not _CONNECTOR.fullmatch(name):
+    if not CONNECTOR.fullmatch(name):
         raise InvalidParam(f"name: use 1 to {MAX_NAME} letters, digits, '_', '-' or '.'")
     return name
 

@@ -10,6 +10,8 @@ from typing import Any
 MAX_ERROR_MESSAGE = 8192  # bytes of UTF-8
 MAX_ERRORS_OF_A_TAG = 100  # the newest of a kind and tag that are kept
 MAX_ERRORS_OF_A_KIND = 1000  # in all
+MAX_METADATA = 256 * 1024  # bytes of an engine's own metadata, as JSON: room for Kafka's offsets of 2048 partitions
+MAX_METADATA_DEPTH = 16
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from app.api.body import MAX_BODY, MAX_DEPTH
+from app.api.body import MAX_BODY
+from app.domain.strict_json import MAX_DEPTH
 from tests.api.client import FULL, PIPELINE, REPORTS, STATS, Api, changed, refused
 from tests.api.conftest import Unchanged
 
@@ -41,7 +42,7 @@ def api(api: Api) -> Api:
     return api
 
 
-DEEP = MAX_DEPTH + 2
+DEEP = MAX_DEPTH + 1
 NOT_JSON = {
     "empty": b"",
     "blank": b" \n",
@@ -54,6 +55,8 @@ NOT_JSON = {
     "Infinity": b'{"interval_seconds": Infinity}',
     "-Infinity": b'{"position": {"received": -Infinity, "completed": 0}}',
     "too large a float": b'{"interval_seconds": 1e999}',
+    "a number with more digits than are kept": b'{"interval_seconds": 1.00000000000000000000001}',
+    "a number too small": b'{"completed_frontier": {"metadata": 1e-400}}',
     "an integer of 5,000 digits": b'{"metrics": {"total_bytes": ' + b"9" * 5000 + b"}}",
     "a member twice": b'{"paused": true, "paused": false}',
     "a member twice, deep": b'{"position": {"received": {"a": 1, "a": 2}, "completed": 0}}',
@@ -93,10 +96,19 @@ def test_a_body_that_does_not_tell_its_length_is_read_no_further_than_allowed(ap
         refused(response, 413, "RequestEntityTooLarge")
 
 
+CHARSETS = [
+    "application/json; charset=latin-1",
+    "application/json;charset=UTF-16",
+    "application/json, application/json",
+]
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("PUT", STATS), ("POST", REPORTS), ("PUT", PIPELINE), ("POST", "/v0/api_keys")]
 )
-@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
+@pytest.mark.parametrize(
+    "content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp", *CHARSETS]
+)
 def test_another_content_type_is_refused(
     api: Api, unchanged: Unchanged, method: str, path: str, content_type: str
 ) -> None:
@@ -105,7 +117,9 @@ def test_another_content_type_is_refused(
         refused(response, 415, "UnsupportedMediaType")
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", 'application/json;charset="UTF-8"', "Application/JSON"]
+)
 def test_a_content_type_may_be_spelt_in_other_ways(api: Api, content_type: str) -> None:
     assert api.put(json.dumps(FULL), content_type=content_type).status_code == 204
 

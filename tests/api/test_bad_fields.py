@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.status import MAX_METADATA, MAX_METADATA_DEPTH
 from tests.api.client import FULL, Api, changed, refused
 from tests.api.conftest import Unchanged
 
@@ -26,6 +27,15 @@ NOT_POSITIONS: list[Any] = [
     {str(component): 1 for component in range(2049)},
 ]
 
+
+def nested(depth: int) -> Any:
+    """Arrays and objects in turn within each other."""
+    value: Any = "x"
+    for level in range(depth):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
 BAD: dict[str, list[Any]] = {
     "position": NOT_OBJECTS,
     "position.epoch": ["", "x" * 256, *NOT_TEXT],
@@ -44,6 +54,11 @@ BAD: dict[str, list[Any]] = {
     "paused": NOT_FLAGS,
     "barrier": NOT_FLAGS,
     "completed_frontier": NOT_OBJECTS,
+    "completed_frontier.metadata": [
+        "x" * MAX_METADATA,
+        ["🚆" * (MAX_METADATA // 4)],
+        nested(MAX_METADATA_DEPTH + 1),
+    ],
 }
 for counter in set(FULL["metrics"]) - {"end_of_input"}:
     BAD[f"metrics.{counter}"] = NOT_COUNTS
@@ -87,9 +102,8 @@ def leaves(document: Any, path: str = "") -> set[str]:
 
 
 def test_every_field_is_among_the_cases() -> None:
-    free = {"completed_frontier.metadata"}  # any JSON value
     own = {path for path in leaves(FULL) if not path.startswith(("position.received.", "position.completed."))}
-    assert {path for path in own if not path.startswith("completed_frontier.metadata.")} - free <= BAD.keys()
+    assert {path for path in own if not path.startswith("completed_frontier.metadata.")} <= BAD.keys()
 
 
 @pytest.mark.parametrize("path", sorted(BAD))
@@ -184,6 +198,8 @@ def test_a_report_that_is_no_object_is_refused(api: Api, unchanged: Unchanged, b
         ("parse_errors.0.timestamp", "9999-12-31T23:59:59.999999Z"),
         ("completed_frontier", None),
         ("completed_frontier.metadata", None),
+        ("completed_frontier.metadata", "x" * (MAX_METADATA - 2)),
+        ("completed_frontier.metadata", nested(MAX_METADATA_DEPTH)),
         ("completed_frontier.metadata", [1.5, -1e300, 10**300, True, {"": {"a": ["\N{REPLACEMENT CHARACTER}"]}}]),
         ("completed_frontier.ingested_at", "2026-01-31t12:00:00.5z"),
     ],

@@ -68,7 +68,20 @@ BAD_SEGMENTS = {
         "%C3%BC",
         "x" * 64,
     ],
-    "table": ["%00", "a%00", "a%09", "%01", "%7F", "%C2%85", "%FF", "%EF%BF%BD", "%ED%A0%80", "%22%22", "x" * 256],
+    "table": [
+        "%00",
+        "a%00",
+        "a%09",
+        "a%0Ab",
+        "%01",
+        "%7F",
+        "%C2%85",
+        "%FF",
+        "%EF%BF%BD",
+        "%ED%A0%80",
+        "%22%22",
+        "x" * 256,
+    ],
     "connector": ["%00", "a%00", "a%0A", "%01", "%FF", "%EF%BF%BD", "%ED%A0%80", "a%20b", "%C3%BC", "a%22", "x" * 256],
 }
 ROUTES: list[tuple[str, str, str, Any]] = [
@@ -116,7 +129,7 @@ def test_an_api_key_of_an_impossible_name_is_unknown(api: Api, unchanged: Unchan
 @pytest.mark.parametrize(
     "query",
     [
-        *("", "?token", "?token=", "?token=%00", "?token=%FF", "?token=ct1_", "?Token=x", "?token[]=x"),
+        *("", "?token", "?token=", "?token=%00", "?token=%FF", "?token=ct1_"),
         "?token=ct1_" + "a" * 52,  # of no UUIDv7
         "?token=ct1_" + "a" * 51 + "1",
         "?token=CT1_" + "A" * 52,
@@ -155,7 +168,6 @@ def test_a_choice_that_there_is_not_is_refused_by_name(api: Api, path: str) -> N
         "/v0/pipelines/demo/tables/orders",
         f"{PIPELINE}/tables//connectors/billing/stats",
         "/v0/pipelines/a%2Fb",
-        f"{PIPELINE}/tables/a%0Ab/connectors/billing/stats",
         "/docs/../etc/passwd",
         "/docs/%2e%2e/__init__.py",
     ],

@@ -132,7 +132,7 @@ TABLE: list[tuple[Callable[[Api], TestResponse], int, str, Any, Any]] = [
     (stopped_pipeline_stats, 503, "PipelineInteractionNotDeployed", STOPPED, ANY),
     (stopped_issue, 503, "PipelineInteractionNotDeployed", STOPPED, ANY),
     (token_missing, 400, "InvalidParam", ANY, {"error": "token: not a completion token"}),
-    (token_repeated, 400, "InvalidParam", ANY, {"error": "token: not a completion token"}),
+    (token_repeated, 400, "InvalidParam", ANY, {"error": "token: is given 2 times; give it once"}),
     (token_malformed, 400, "InvalidParam", ANY, {"error": "token: not a completion token"}),
     (token_unknown, 404, "UnknownCompletionToken", ANY, None),
     (token_lost, 410, "PipelineRestarted", ANY, {"token_epoch": 1, "current_epoch": 2}),

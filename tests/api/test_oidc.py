@@ -13,7 +13,7 @@ from flask import Flask
 from app.config import AuthProvider
 from app.domain.roles import Role
 from app.lean import LeanFlask
-from app.store.keys import add_tenant
+from app.store import tenants
 from tests.api.client import ORDERS, Api, refused
 from tests.api.conftest import MakeApp, MakeKey
 from tests.api.test_access import counted
@@ -56,7 +56,7 @@ def oidc_app(make_oidc_app: MakeOidcApp) -> LeanFlask:
 def own(engine: sa.Engine, tenant: str) -> str:
     """The test's own tenant, which is there."""
     with engine.begin() as connection:
-        add_tenant(connection, tenant)
+        tenants.add(connection, tenant)
     return tenant
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app.config import AuthProvider
-from app.store.keys import add_tenant
+from app.store import tenants
 from tests.api.client import refused
 from tests.api.conftest import MakeApp
 from tests.api.test_access import counted
@@ -47,7 +47,7 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture(scope="module")
 def oidc_app(make_app: MakeApp, issuer: Issuer, engine: sa.Engine) -> Flask:
     with engine.begin() as connection:
-        add_tenant(connection, "acme")  # which the tokens are for
+        tenants.add(connection, "acme")  # which the tokens are for
     return make_app(
         auth_provider=AuthProvider.GENERIC_OIDC,
         oidc_issuer=issuer.base,
