@@ -178,7 +178,7 @@ def test_who_may_not_is_told_to_the_tenant(app: Flask, api: Api, make_api: Calla
         "count": 3,
         "error_code": "InsufficientPermissions",
         "method": "PUT",
-        "route": "/v0/pipelines/<pipeline>/tables/<path:table>/connectors/<connector>/stats",
+        "route": "/v0/pipelines/<pipeline>/tables/<table:table>/connectors/<connector>/stats",
         "client": "127.0.0.1",
     }
     assert tenants_["details"]["error_code"] == "OperatorsOnly"

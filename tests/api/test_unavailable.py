@@ -63,7 +63,7 @@ def narrow(make_app: MakeApp) -> Api:
 @pytest.fixture(scope="module")
 def exhausted(make_app: MakeApp) -> Iterator[Api]:
     """A client of an application whose only connection is taken."""
-    app = make_app(pool_size=1, request_timeout=0.05)
+    app = make_app(pool_size=1, request_timeout=0.15)
     with occupied(engine_of(app)):
         yield Api(app)
 
