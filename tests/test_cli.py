@@ -5,7 +5,6 @@ import pty
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -53,27 +52,7 @@ def test_keys_are_created_listed_and_revoked(clone: str) -> None:
     assert tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").returncode == 0
     assert tidemark(clone, "keys", "list", "--tenant", "acme").stdout == ""
     assert "Unknown API key 'ci'" in tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").stderr
-
-
-def test_a_key_is_made_for_some_days_and_rotated(clone: str) -> None:
-    of = ("--tenant", "acme", "--name", "ci")
-    old = tidemark(clone, "keys", "create", *of, "--expires-in-days", "90").stdout
-    rotated = tidemark(clone, "keys", "rotate", *of, "--grace-seconds", "60")
-    assert (rotated.returncode, rotated.stdout.startswith("tmk_"), rotated.stdout == old) == (0, True, False)
-    current, replaced = tidemark(clone, "keys", "list", "--tenant", "acme").stdout.splitlines()
-    in_days = [f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%dT}" for days in (90, 0)]
-    assert [line.split()[2][:11] for line in (current, replaced)] == in_days
-    assert (current.split()[0], replaced.split()[0]) == (rotated.stdout[4:20], old[4:20])
-
-
-def test_tenants_are_created_and_listed(clone: str) -> None:
-    created = tidemark(clone, "tenants", "create", "acme")
-    assert (created.returncode, created.stdout) == (0, "")
-    again = tidemark(clone, "tenants", "create", "acme")
-    assert (again.returncode, again.stderr) == (1, "tidemark: A tenant named 'acme' exists\n")
-    listed = tidemark(clone, "tenants", "list").stdout.splitlines()
-    assert [line.split()[2] for line in listed] == ["acme", "default"]
-    assert listed[0].split()[0] == str(tenant_id("acme"))
+    assert tidemark(clone, "tenants", "create", "acme").stderr == "tidemark: A tenant named 'acme' exists\n"
 
 
 def lines(shown: subprocess.CompletedProcess[str]) -> list[str]:

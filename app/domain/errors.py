@@ -87,7 +87,8 @@ class OperatorsOnly(InsufficientPermissions):
     """Tenants are created and listed by administrators of the tenant 'default' only."""
 
     def __init__(self) -> None:
-        TidemarkError.__init__(self, details={"required": "admin", "actual": "admin", "tenant": "default"})
+        super().__init__(required="admin", actual="admin")
+        self.message = (type(self).__doc__ or "").strip()
 
 
 class Unknown(TidemarkError):

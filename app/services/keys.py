@@ -57,10 +57,9 @@ def rotate_key(
     old = get_key(connection, by.tenant_id, name)
     _not_above(old.role, by.role)
     now = keys.now(connection)
-    expires_at = old.expires_at and now + (old.expires_at - old.created_at)
     ended = keys.revoke(connection, by.tenant_id, name, after=grace)
     try:
-        record, key = _add(connection, by.tenant_id, name, old.role, expires_at)
+        record, key = _add(connection, by.tenant_id, name, old.role, _end_of_as_long_a_life(old, now))
     except ApiKeyNameInUse:
         raise Repeat from None
     details = _told(record) | {"replaced": sorted(ended), "replaced_until": format_time(now + grace)}
@@ -104,6 +103,13 @@ def _add(
     key = ApiKeyText.make(secrets.token_bytes(ID_BYTES), secrets.token_bytes(SECRET_BYTES))
     new = NewKey(id=key.id, name=name, role=role, digest=key.digest, expires_at=expires_at)
     return keys.add(connection, tenant, new), key
+
+
+def _end_of_as_long_a_life(old: KeyRecord, now: datetime) -> datetime | None:
+    try:
+        return old.expires_at and now + (old.expires_at - old.created_at)
+    except OverflowError:  # beyond the last year that there is
+        return old.expires_at
 
 
 def _told(record: KeyRecord) -> dict[str, str | None]:

@@ -148,6 +148,12 @@ def test_an_expired_key_is_still_listed_and_rotation_gives_it_as_long_a_life_aga
     assert abs(parse_time(new["expires_at"]) - parse_time(new["created_at"]) - timedelta(days=9)) < timedelta(minutes=1)
 
 
+def test_a_life_to_the_end_of_all_years_does_not_get_longer(api: Api) -> None:
+    create(api, expires_at="9999-12-31T23:59:59.999999Z")
+    rotate(api)
+    assert api.get(f"{KEYS}/ci").get_json()[0]["expires_at"] == "9999-12-31T23:59:59.999999Z"
+
+
 def test_the_hour_of_the_last_use_is_told(make_app: MakeApp, api: Api) -> None:
     app = make_app(auth_provider=AuthProvider.API_KEY)
     tally, made = by_hand(app), Api(app, create(api))
