@@ -257,7 +257,6 @@ FORGERIES: dict[str, Attack] = {
 
 MALFORMED: dict[str, Attack] = {
     # the form
-    "nothing": lambda _: "",
     "dots": lambda _: "..",
     "one part": sent(lambda token: parts(token)[1]),
     "two parts": sent(lambda token: ".".join(parts(token)[:2])),
@@ -389,7 +388,7 @@ MALFORMED: dict[str, Attack] = {
 """Wrong in what they say, or in how they spell it: no key need be asked for to see that."""
 
 ATTACKS = FORGERIES | MALFORMED
-"""By what is wrong with them: all get the one answer that no credential at all gets."""
+"""By what is wrong with them: all get the one answer that any nonsense gets."""
 
 UNENTITLED: dict[str, Attack] = {
     "no roles": claims(roles=None),
