@@ -16,7 +16,7 @@ from app.domain.roles import Role
 from tests.services.oidc.attacks import MALFORMED
 from tests.services.oidc.issuer import Issuer
 
-ISSUER = Issuer("https://login.example.com")
+ISSUER = Issuer("https://id.example.com")
 NOW = 1_800_000_000.0
 RULES = TokenRules(
     issuer="https://id.example.com",
