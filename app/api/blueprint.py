@@ -14,6 +14,7 @@ from app.api.errors import http_members, members, status_of
 from app.api.schemas import ErrorSchema
 from app.domain.errors import (
     AuthenticationFailed,
+    IdentityProviderUnavailable,
     InsufficientPermissions,
     MalformedBody,
     ServiceUnavailable,
@@ -92,7 +93,9 @@ def _saying(decorator: Callable[[Any], Any]) -> Callable[[F], F]:
 
 
 def _answers(role: Role | None, errors: Iterable[TidemarkError]) -> Iterator[tuple[int, dict[str, Any]]]:
-    guards: list[TidemarkError] = [AuthenticationFailed(), ServiceUnavailable()] if role else []
+    guards: list[TidemarkError] = []
+    if role:
+        guards += [AuthenticationFailed(), ServiceUnavailable(), IdentityProviderUnavailable()]
     if role and role is not Role.READ:  # which every credential may
         guards.append(InsufficientPermissions(required=role.value, actual=Role.READ.value))
     for error in (*guards, *errors):
