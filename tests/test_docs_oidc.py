@@ -13,9 +13,8 @@ import sqlalchemy as sa
 import yaml
 
 from app.config import Config
-from app.store.keys import add_tenant
 from tests.pages import blocks, play
-from tests.services.oidc.issuer import WELL_KNOWN, Issuer, rsa, serving_issuer
+from tests.services.oidc.issuer import WELL_KNOWN, Issuer, make_tenants, rsa, serving_issuer
 from tests.serving import Server
 
 
@@ -40,9 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, database_url: str, engine: s
         )
         for path in (WELL_KNOWN, "/keys"):
             issuer.answers[path] = (200, {}, (directory / "var" / "issuer" / path[1:]).read_bytes())
-        with engine.begin() as connection:  # quicker than by the page's commands
-            for tenant in ("acme", "globex"):
-                add_tenant(connection, tenant)
+        make_tenants(engine, "acme", "globex")  # quicker than by the page's commands
         server = Server(settings(issuer) | {"DATABASE_URL": database_url})
         try:
             yield World(server, issuer, directory)

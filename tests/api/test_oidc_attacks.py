@@ -9,12 +9,11 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app.config import AuthProvider
-from app.store.keys import add_tenant
 from tests.api.client import refused
 from tests.api.conftest import MakeApp
 from tests.api.test_access import counted
 from tests.services.oidc.attacks import ATTACKS, UNENTITLED, publish
-from tests.services.oidc.issuer import AUDIENCE, Issuer, serving_issuer
+from tests.services.oidc.issuer import AUDIENCE, Issuer, make_tenants, serving_issuer
 
 PATH = "/v0/config"
 
@@ -46,8 +45,7 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="module")
 def oidc_app(make_app: MakeApp, issuer: Issuer, engine: sa.Engine) -> Flask:
-    with engine.begin() as connection:
-        add_tenant(connection, "acme")  # which the tokens are for
+    make_tenants(engine, "acme")
     return make_app(
         auth_provider=AuthProvider.GENERIC_OIDC,
         oidc_issuer=issuer.base,

@@ -11,8 +11,13 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import sqlalchemy as sa
 from joserfc.jwk import ECKey, Key, RSAKey
 from joserfc.jws import JWSRegistry
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain.names import tenant_id
+from app.store.models import Tenant
 
 AUDIENCE = "tidemark"
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -98,6 +103,13 @@ class Issuer:
             head = {name: value for name, value in head.items() if value is not None}
         signed = f"{b64(json_bytes(head))}.{b64(json_bytes(self.claims() if claims is None else claims))}"
         return f"{signed}.{b64(signature(algorithm, key, signed.encode()))}"
+
+
+def make_tenants(engine: sa.Engine, *names: str) -> None:
+    """Makes tenants for tokens to be for, unless they are there."""
+    with engine.begin() as connection:
+        values = [{"id": tenant_id(name), "name": name} for name in names]
+        connection.execute(insert(Tenant).on_conflict_do_nothing(), values)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from tests.services.oidc.attacks import ATTACKS, MALFORMED, UNENTITLED, publish
 from tests.services.oidc.issuer import AUDIENCE, Issuer
 
 ISSUER = Issuer("https://id.example.com")
+THERE = ("acme", "default")  # the tenants that there are
 RULES = TokenRules(
     issuer=ISSUER.base,
     audience=AUDIENCE,
@@ -50,7 +51,7 @@ class Judges:
                 raise AuthenticationFailed
             return pinned[key_id]
 
-        found = self.bearers.Bearers(RULES, key, lambda name: tenant_id(name) if name == "acme" else None)
+        found = self.bearers.Bearers(RULES, key, lambda name: tenant_id(name) if name in THERE else None)
         for name, token in tokens.items():
             if not refuses(found.find, token, "") or (
                 name in MALFORMED and not refuses(self.jwt.parse, token, RULES, time.time())
