@@ -29,13 +29,17 @@ from app.config import Config, ConfigError
 from app.lean import LeanFlask, TableConverter
 from app.store.deadline import patience
 
+_CREDENTIAL = (
+    "An API key, or where an identity provider is configured an access token (JWT) of it; of several tenants that a"
+    " token is for, the header `Feldera-Tenant` names the one that is meant."
+)
 _OPENAPI = {
     "API_TITLE": "Tidemark",
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/",
     "OPENAPI_JSON_PATH": "openapi.json",
     "API_SPEC_OPTIONS": {
-        "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+        "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": _CREDENTIAL}}},
         "security": [{"bearer": []}],
         "info": {"description": "Status of streaming pipelines' input connectors, and completion tokens."},
     },

@@ -17,6 +17,7 @@ from app.api.errors import http_members, members, status_of
 from app.api.schemas import ErrorSchema
 from app.domain.errors import (
     AuthenticationFailed,
+    IdentityProviderUnavailable,
     InsufficientPermissions,
     InvalidParam,
     MalformedBody,
@@ -136,7 +137,9 @@ def _saying_not_found(blueprint: Blueprint) -> Callable[[F], F]:
 
 
 def _answers(role: Role | None, errors: Iterable[TidemarkError]) -> Iterator[tuple[int, dict[str, Any]]]:
-    guards: list[TidemarkError] = [AuthenticationFailed(), ServiceUnavailable(), _UNKNOWN_PARAMETER] if role else []
+    guards: list[TidemarkError] = []
+    if role:
+        guards += [AuthenticationFailed(), ServiceUnavailable(), IdentityProviderUnavailable(), _UNKNOWN_PARAMETER]
     if role and role is not Role.READ:  # which every credential may
         guards.append(InsufficientPermissions(required=role.value, actual=Role.READ.value))
     for error in (*guards, *errors):

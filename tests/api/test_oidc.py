@@ -13,11 +13,10 @@ from flask import Flask
 from app.config import AuthProvider
 from app.domain.roles import Role
 from app.lean import LeanFlask
-from app.store import tenants
 from tests.api.client import ORDERS, Api, refused
 from tests.api.conftest import MakeApp, MakeKey
 from tests.api.test_access import counted
-from tests.services.oidc.issuer import AUDIENCE, WELL_KNOWN, Issuer, serving_issuer
+from tests.services.oidc.issuer import AUDIENCE, WELL_KNOWN, Issuer, make_tenants, serving_issuer
 
 MakeOidcApp = Callable[..., LeanFlask]
 
@@ -55,8 +54,7 @@ def oidc_app(make_oidc_app: MakeOidcApp) -> LeanFlask:
 @pytest.fixture
 def own(engine: sa.Engine, tenant: str) -> str:
     """The test's own tenant, which is there."""
-    with engine.begin() as connection:
-        tenants.add(connection, tenant)
+    make_tenants(engine, tenant)
     return tenant
 
 
@@ -147,7 +145,7 @@ def test_a_tenant_that_is_not_there_and_another_s_are_answered_in_the_same_bytes
     ):
         answer = whoami(oidc_app, token(tenants=claimed), **{"Feldera-Tenant": chosen})
         refused(answer, 401, "AuthenticationFailed")
-        answers.add((answer.get_data(), str(answer.headers)))
+        answers.add((answer.get_data(), answer.headers["WWW-Authenticate"]))
     assert len(answers) == 1
 
 

@@ -60,7 +60,7 @@ class Provider:
         self._lock = Lock()  # held for moments only
         self._keys: Keys | None = None
         self._fetched: Event | None = None  # set at the end of the fetch that is under way
-        self._patient_until = 0.0  # it; should it take longer, nobody waits
+        self._patient_until = 0.0  # by when whoever waits for it has waited long enough
         self._refresh_at = 0.0
         self._refetch_at = 0.0
 
@@ -71,11 +71,12 @@ class Provider:
         """
         if fetched := self._needed(key_id):
             fetched.wait(max(0.0, self._patient_until - self._clock()))
-        if self._keys is None:
+        keys = self._keys  # which a fetch may replace at any time
+        if keys is None:
             raise IdentityProviderUnavailable
-        if key_id not in self._keys:
+        if key_id not in keys:
             raise AuthenticationFailed
-        return self._keys[key_id]
+        return keys[key_id]
 
     def _needed(self, key_id: str) -> Event | None:
         """The fetch to wait for, if one is needed and due.

@@ -6,13 +6,18 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import sqlalchemy as sa
 from joserfc.jwk import ECKey, Key, RSAKey
 from joserfc.jws import JWSRegistry
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain.names import tenant_id
+from app.store.models import Tenant
 
 AUDIENCE = "tidemark"
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -62,6 +67,7 @@ class Issuer:
         self.keys = [public(rsa()), public(p256())]
         self.answers: dict[str, Answer] = {}  # by path, in place of the right ones
         self.asked: list[str] = []  # the paths of all requests
+        self.drips = False  # whether an answer comes byte by byte, and never whole
 
     def answer(self, path: str) -> Answer:
         """What a request for the path is answered with."""
@@ -99,21 +105,35 @@ class Issuer:
         return f"{signed}.{b64(signature(algorithm, key, signed.encode()))}"
 
 
+def make_tenants(engine: sa.Engine, *names: str) -> None:
+    """Makes tenants for tokens to be for, unless they are there."""
+    with engine.begin() as connection:
+        values = [{"id": tenant_id(name), "name": name} for name in names]
+        connection.execute(insert(Tenant).on_conflict_do_nothing(), values)
+
+
 @contextmanager
 def serving_issuer() -> Iterator[Issuer]:
     """An issuer on a port of 127.0.0.1."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            with suppress(ConnectionError):  # of one that has given up
+                self.answer()
+
+        def answer(self) -> None:
             status, headers, body = issuer.answer(self.path)
             self.send_response(status)
             for name, value in {
                 "Content-Type": "application/json",
-                "Content-Length": str(len(body)),
+                "Content-Length": str(10**6 if issuer.drips else len(body)),
                 **headers,
             }.items():
                 self.send_header(name, value)
             self.end_headers()
+            while issuer.drips:
+                self.wfile.write(b" ")
+                time.sleep(0.05)
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:

@@ -115,13 +115,22 @@ SLOW: dict[str, Talk] = {
 }
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-@pytest.mark.parametrize("kind", SLOW)
+SLOW_TLS: dict[str, Talk] = {
+    "silent": SLOW["silent"],
+    "its handshake drips": dripping(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03", b"\0"),
+}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "talk"),
+    [*(("http", SLOW[kind]) for kind in SLOW), *(("https", SLOW_TLS[kind]) for kind in SLOW_TLS)],
+    ids=[*SLOW, *(f"{kind}, TLS" for kind in SLOW_TLS)],
+)
 @pytest.mark.timeout(60)  # they would go on for ever
-def test_there_is_one_deadline_for_all_of_it(kind: str, scheme: str) -> None:
+def test_there_is_one_deadline_for_all_of_it(scheme: str, talk: Talk) -> None:
     """Each drop is in time for a socket's own time-out."""
-    with listening(SLOW[kind]) as port, pytest.raises(Unfetched):
-        get(f"{scheme}://127.0.0.1:{port}/", soon(0.2))
+    with listening(talk) as port, pytest.raises(Unfetched, match="Timeout"):
+        get(f"{scheme}://127.0.0.1:{port}/", soon(0.1))
 
 
 def test_nobody_is_asked_after_the_deadline(issuer: Issuer) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
@@ -104,6 +104,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(JSON.map(lambda value: {"keys": value}) | st.lists(JSON).map(lambda value: {"keys": value}))
 def test_no_document_is_too_much(document: dict[str, Any]) -> None:
     assert all(isinstance(key_id, str) for key_id in pinned_keys(document))
