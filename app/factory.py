@@ -7,13 +7,13 @@ from typing import Any
 
 import flask_smorest
 from flask import Flask, Response
-from flask_swagger_ui import get_swaggerui_blueprint
 
 from app import logs
-from app.api import auth, errors, runtime
+from app.api import auth, cors, errors, runtime
 from app.api.api_keys import api_keys
 from app.api.body import MAX_BODY
 from app.api.connectors import connectors
+from app.api.docs import docs
 from app.api.events import events
 from app.api.explanation import explanation
 from app.api.fleet import fleet
@@ -27,6 +27,7 @@ from app.config import Config, ConfigError
 from app.lean import LeanFlask
 from app.store.deadline import patience
 
+_PROBES = frozenset(("/healthz", "/readyz"))  # which are asked by whatever address the server has
 _OPENAPI = {
     "API_TITLE": "Tidemark",
     "OPENAPI_VERSION": "3.0.3",
@@ -58,11 +59,15 @@ def create_app(config: Config) -> LeanFlask:
     app.url_map.merge_slashes = False  # a quoted table name may hold two in a row
     with app.app_context():
         runtime.install(made := Runtime.make(config, config.database_url))
+    app.trusted_hosts, app.at_any_host = config.hosts, _PROBES
     app.on_stop = made.waiters.close
     _add_routes(app)
     auth.register(app)
     app.after_request(_finish)
-    app.wsgi_app = _patient(app.wsgi_app, config.request_timeout)  # type: ignore[method-assign]  # as Flask documents
+    application = _patient(app.wsgi_app, config.request_timeout)
+    if config.cors_origins:
+        application = cors.allowing(config.cors_origins, application)
+    app.wsgi_app = application  # type: ignore[method-assign]  # as Flask documents
     return app
 
 
@@ -77,9 +82,7 @@ def _add_routes(app: Flask) -> None:
     api = _Api(app)
     for blueprint in (connectors, fleet, tokens, explanation, events, reports, pipelines, api_keys, service):
         api.register_blueprint(blueprint)
-    # Given a redirect URL, or it would put the request's Host header into the page.
-    settings = {"app_name": "Tidemark", "oauth2RedirectUrl": "/docs/oauth2-redirect.html"}
-    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", settings, blueprint_name="docs"))
+    app.register_blueprint(docs())
 
 
 def _patient(application: Callable[..., Iterable[bytes]], seconds: float) -> Callable[..., Iterable[bytes]]:

@@ -1,9 +1,11 @@
 """Flask, quicker at what a service does thousands of times a second, and without what none of its views needs."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Request, Response
+from werkzeug.exceptions import SecurityError
 from werkzeug.routing import MapAdapter, Rule
 
 if TYPE_CHECKING:
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
 _MOST_ROUTES = 30_000  # remembered paths: about 600 bytes each
 _LONGEST_PATH = 200
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::\d{1,5})?", re.ASCII)  # its name or address, and its port
 
 Match = tuple[Rule, Mapping[str, Any]]
 
@@ -29,15 +32,17 @@ class LeanResponse(Response):
 class LeanFlask(Flask):
     """Flask, but no view is a coroutine function, and a path that has been routed once is remembered.
 
-    Clients poll the same few paths all the time; and the rules are all there before the first request. What werkzeug
-    checks of a request's host when it routes, it checks of the first request for a path only.
+    Clients poll the same few paths all the time; and the rules are all there before the first request. What is checked
+    of a request's host when it is routed, is checked of the first request for a path at that host only.
     """
 
     response_class = LeanResponse
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._matches: dict[tuple[str, str], Match] = {}
+        self._matches: dict[tuple[str, str, str | None], Match] = {}
+        self.trusted_hosts: frozenset[str] | None = None  # the hosts' names that requests may be for; None: any
+        self.at_any_host: frozenset[str] = frozenset()  # paths for which that does not matter
         self.on_stop: Callable[[], None] = lambda: None  # called when the process is to end: see app/worker.py
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,17 +61,25 @@ class LeanFlask(Flask):
 
     def match(self, request: Request) -> Match:
         """The rule for the request and its arguments; raises werkzeug's HTTPException for none."""
-        key = request.method, request.path
+        key = request.method, request.path, request.environ.get("HTTP_HOST")
         rule, arguments = self._matches.get(key) or self._route(key, request)
         return rule, dict(arguments)
 
-    def _route(self, key: tuple[str, str], request: Request) -> Match:
+    def _route(self, key: tuple[str, str, str | None], request: Request) -> Match:
+        if self.trusted_hosts is not None and request.path not in self.at_any_host:
+            self._check_host(key[2] or "", self.trusted_hosts)
         match: Match = self.adapter(request).match(return_rule=True)
         if len(self._matches) >= _MOST_ROUTES:
             self._matches.clear()
         if len(request.path) <= _LONGEST_PATH:
             self._matches[key] = match
         return match
+
+    @staticmethod
+    def _check_host(host: str, trusted: frozenset[str]) -> None:
+        found = _HOST.fullmatch(host.lower())
+        if found is None or found[1] not in trusted:
+            raise SecurityError("The request is for a host that this server does not answer for")
 
 
 class _Remembering:

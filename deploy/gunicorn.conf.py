@@ -25,11 +25,14 @@ bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config
 if _config.socket is not None:
     bind = f"unix:{_config.socket}"
     umask = 0o007  # of what is made here, the socket: for its owner and its group, which the proxy belongs to
-    forwarded_allow_ips = "*"  # nobody else gets here
 workers = _config.workers
 worker_class = "app.worker.Worker"
 worker_connections = _config.worker_connections
 preload_app = False  # each worker makes its own database engine, after the fork
+# gunicorn believes nothing that a proxy says of a request; the application, of the client's address (TRUSTED_PROXIES).
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 http_parser = "fast"  # gunicorn_h1c, or no start: which one parses is not left to what happens to be installed
 timeout = 60
 graceful_timeout = 30

@@ -36,6 +36,9 @@ def test_every_variable_is_read() -> None:
             "POOL_SIZE": "6",
             "AUTH_PROVIDER": "api-key",
             "ALLOW_UNAUTHENTICATED": "1",
+            "TRUSTED_HOSTS": "Tidemark.example.org, [::1],",
+            "TRUSTED_PROXIES": "2",
+            "CORS_ORIGINS": "https://app.example.org,http://localhost:3000",
             "DEMO": "0",
             "REQUEST_TIMEOUT": "1.5",
             "TOKEN_RETENTION_DAYS": "7",
@@ -59,6 +62,9 @@ def test_every_variable_is_read() -> None:
         pool_size=6,
         auth_provider=AuthProvider.API_KEY,
         allow_unauthenticated=True,
+        trusted_hosts=("tidemark.example.org", "[::1]"),
+        trusted_proxies=2,
+        cors_origins=("https://app.example.org", "http://localhost:3000"),
         demo=False,
         request_timeout=1.5,
         token_retention=timedelta(days=7),
@@ -85,6 +91,12 @@ def test_every_variable_is_read() -> None:
         ("POOL_SIZE", "none"),
         ("AUTH_PROVIDER", "basic"),
         ("ALLOW_UNAUTHENTICATED", "yes"),
+        ("TRUSTED_HOSTS", "example.org:443"),
+        ("TRUSTED_HOSTS", "example.org,*.example.net"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://app.example.org/"),
+        ("CORS_ORIGINS", "null"),
         ("DEMO", "true"),
         ("REQUEST_TIMEOUT", "nan"),
         ("REQUEST_TIMEOUT", "inf"),
@@ -97,6 +109,20 @@ def test_a_bad_value_is_refused_by_name_and_tells_no_secret(name: str, value: st
     with pytest.raises(ConfigError, match=f"^{name}: ") as refused:
         Config.read({name: value})
     assert "secret" not in str(refused.value)
+
+
+def test_where_everybody_is_administrator_only_this_machines_names_will_do() -> None:
+    own = {"localhost", "127.0.0.1", "[::1]"}
+    assert Config.read({}).hosts == own
+    assert Config.read({"HOST": "127.8.8.8"}).hosts == own | {"127.8.8.8"}
+    assert Config.read({"TRUSTED_HOSTS": "devbox"}).hosts == {"devbox"}
+    for elsewhere in ({"AUTH_PROVIDER": "api-key"}, {"ALLOW_UNAUTHENTICATED": "1"}, {"SOCKET": "/run/socket"}):
+        assert Config.read(elsewhere).hosts is None
+
+
+def test_a_socket_is_behind_one_proxy_unless_told_otherwise() -> None:
+    proxies = [Config.read(e).trusted_proxies for e in ({}, {"SOCKET": "x"}, {"SOCKET": "x", "TRUSTED_PROXIES": "2"})]
+    assert proxies == [0, 1, 2]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
