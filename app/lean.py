@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response
 from werkzeug.exceptions import SecurityError
-from werkzeug.routing import MapAdapter, Rule
+from werkzeug.routing import MapAdapter, RequestRedirect, Rule
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -68,7 +69,11 @@ class LeanFlask(Flask):
     def _route(self, key: tuple[str, str, str | None], request: Request) -> Match:
         if self.trusted_hosts is not None and request.path not in self.at_any_host:
             self._check_host(key[2] or "", self.trusted_hosts)
-        match: Match = self.adapter(request).match(return_rule=True)
+        try:
+            match: Match = self.adapter(request).match(return_rule=True)
+        except RequestRedirect as redirect:  # to a place here, by whatever name and scheme the client knows this server
+            redirect.new_url = urlsplit(redirect.new_url)._replace(scheme="", netloc="").geturl()
+            raise
         if len(self._matches) >= _MOST_ROUTES:
             self._matches.clear()
         if len(request.path) <= _LONGEST_PATH:

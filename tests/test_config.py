@@ -112,10 +112,10 @@ def test_a_bad_value_is_refused_by_name_and_tells_no_secret(name: str, value: st
 
 
 def test_where_everybody_is_administrator_only_this_machines_names_will_do() -> None:
-    own = {"localhost", "127.0.0.1", "[::1]"}
+    own = frozenset(("localhost", "127.0.0.1", "[::1]"))
     assert Config.read({}).hosts == own
     assert Config.read({"HOST": "127.8.8.8"}).hosts == own | {"127.8.8.8"}
-    assert Config.read({"TRUSTED_HOSTS": "devbox"}).hosts == {"devbox"}
+    assert Config.read({"TRUSTED_HOSTS": "devbox"}).hosts == frozenset(["devbox"])
     for elsewhere in ({"AUTH_PROVIDER": "api-key"}, {"ALLOW_UNAUTHENTICATED": "1"}, {"SOCKET": "/run/socket"}):
         assert Config.read(elsewhere).hosts is None
 

@@ -5,7 +5,6 @@
 
 import logging
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException
@@ -88,10 +87,7 @@ def _challenge(error: errors.AuthenticationFailed | errors.InsufficientPermissio
 def _answer_http(error: HTTPException) -> Response:
     """Flask's own refusals: no such route, wrong method, a body too large and the like."""
     original = error.get_response()
-    if error.code is None or error.code < 400:  # a redirect is an answer, not an error
-        there = urlsplit(original.headers["Location"])._replace(scheme="", netloc="")  # as the client knows this server
-        return Response(status=original.status, headers={"Location": there.geturl()})
-    response = _json(http_members(error), error.code)
+    response = _json(http_members(error), original.status_code)
     response.headers.extend((name, value) for name, value in original.headers if not name.startswith("Content-"))
     return response
 

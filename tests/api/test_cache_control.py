@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 
+import flask
 import pytest
-from flask import Flask, Response
+from flask import Flask
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
+from werkzeug.wrappers import Response
 
 from app.domain.roles import Role
 from app.factory import _finish
@@ -22,7 +25,7 @@ KEPT = {"connectors.read_stats", "fleet.list_connectors"}
 FOR_NGINX = "stale-while-revalidate=1, stale-if-error=0"
 
 
-def controls(response: TestResponse) -> list[str]:
+def controls(response: Response | TestResponse) -> list[str]:
     """What the answer says to caches, clients' last; nginx passes the other line on, which allows them nothing."""
     assert "Expires" not in response.headers
     assert "Pragma" not in response.headers
@@ -46,7 +49,7 @@ def test_every_route_says_what_may_be_kept_of_it(
     path = url_of(app, rule)
     found = path.replace("/pipelines/x/tables/x/connectors/x", "/pipelines/demo/tables/orders/connectors/billing")
     found = found.replace("/pipelines/x", PIPELINE.removeprefix("/v0"))
-    body = {} if method in ("PUT", "POST") else None
+    body: Any = {} if method in ("PUT", "POST") else None
     for caller in (Api(app), make_api(Role.READ), api):
         for asked in (path, found):
             with caller.request(method, asked, json=body) as response:
@@ -57,7 +60,7 @@ def test_every_route_says_what_may_be_kept_of_it(
 
 @pytest.mark.parametrize("status", HTTPStatus)
 def test_whatever_the_status_what_says_nothing_is_not_kept(app: Flask, status: int) -> None:
-    assert _finish(Response(status=status)).headers["Cache-Control"] == "no-store"
+    assert _finish(flask.Response(status=status)).headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("ask", [row[0] for row in TABLE])
