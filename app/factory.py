@@ -9,7 +9,7 @@ import flask_smorest
 from flask import Flask, Response
 
 from app import logs
-from app.api import auth, cors, errors, runtime
+from app.api import auth, cors, errors, request_log, runtime
 from app.api.api_keys import api_keys
 from app.api.body import MAX_BODY
 from app.api.connectors import connectors
@@ -63,6 +63,7 @@ def create_app(config: Config) -> LeanFlask:
     app.on_stop = made.waiters.close
     _add_routes(app)
     auth.register(app)
+    request_log.register(app)
     app.after_request(_finish)
     application = _patient(app.wsgi_app, config.request_timeout)
     if config.cors_origins:
@@ -74,7 +75,7 @@ def create_app(config: Config) -> LeanFlask:
 def from_environment(environment: Mapping[str, str] = os.environ) -> LeanFlask:
     """The WSGI application as the environment configures it, and its logging. Raises ConfigError."""
     config = Config.read(environment)
-    logs.configure(config.log_level)
+    logs.configure(config.log_level, request_log.context)
     return create_app(config)
 
 

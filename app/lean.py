@@ -1,6 +1,9 @@
 """Flask, quicker at what a service does thousands of times a second, and without what none of its views needs."""
 
+import logging
+import math
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 _MOST_ROUTES = 30_000  # remembered paths: about 600 bytes each
 _LONGEST_PATH = 200
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::\d{1,5})?", re.ASCII)  # its name or address, and its port
+
+_log = logging.getLogger(__name__)
 
 Match = tuple[Rule, Mapping[str, Any]]
 
@@ -31,7 +36,7 @@ class LeanResponse(Response):
 
 
 class LeanFlask(Flask):
-    """Flask, but no view is a coroutine function, and a path that has been routed once is remembered.
+    """Flask, but no view is a coroutine function, nobody waits for its signals, and a path routed once is remembered.
 
     Clients poll the same few paths all the time; and the rules are all there before the first request. What is checked
     of a request's host when it is routed, is checked of the first request for a path at that host only.
@@ -44,11 +49,33 @@ class LeanFlask(Flask):
         self._matches: dict[tuple[str, str, str | None], Match] = {}
         self.trusted_hosts: frozenset[str] | None = None  # the hosts' names that requests may be for; None: any
         self.at_any_host: frozenset[str] = frozenset()  # paths for which that does not matter
+        self.note: Callable[[Response, float], None] = lambda response, seconds: None
+        self.noted_from = math.inf  # seconds: how long a request must have taken to be noted; a failed one always is
         self.on_stop: Callable[[], None] = lambda: None  # called when the process is to end: see app/worker.py
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself; looking at it costs ten calls a request."""
         return func
+
+    def full_dispatch_request(self) -> Response:
+        """As Flask's."""
+        began = time.monotonic()
+        self._got_first_request = True
+        try:
+            answer = self.preprocess_request()
+            if answer is None:
+                answer = self.dispatch_request()
+        except Exception as error:
+            answer = self.handle_user_exception(error)
+        response = self.process_response(self.make_response(answer))
+        seconds = time.monotonic() - began
+        if seconds >= self.noted_from or response.status_code >= 500:
+            self.note(response, seconds)
+        return response
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Flask's own would write the path, which may hold a token."""
+        _log.error("unexpected error", exc_info=exc_info)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """As Flask's, as far as the context of a request makes use of it."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import gevent
 from gevent.hub import get_hub
+from gunicorn import glogging
 from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -31,6 +32,19 @@ _HARMLESS = (
 
 _REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{16,64}")  # a UUID, nginx's, a trace's; not a key, nor a token
 _GRACE_SECONDS = 2.0  # for a request that is just on its way on a kept connection; it is answered, and told to close
+
+
+class Log(glogging.Logger):
+    """gunicorn's, as a part of this program's log (app/logs.py), without a format of its own."""
+
+    def setup(self, cfg: Any) -> None:
+        """As gunicorn's."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+    def access(self, *arguments: Any) -> None:
+        """Nothing: a request line can hold a token; nginx keeps the access log."""
 
 
 class Worker(GeventWorker):

@@ -18,6 +18,7 @@ from app.store.partitions import keep_partitions
 
 _config = Config.read(os.environ)
 _config.check_exposure()
+logs.configure(_config.log_level)
 
 chdir = str(Path(__file__).parents[1])
 wsgi_app = "wsgi:app"
@@ -44,13 +45,12 @@ limit_request_field_size = 8190
 max_requests = 1_000_000  # a worker makes room for a new one some day, should anything leak; not all on the same day
 max_requests_jitter = 200_000
 control_socket_disable = True
-loglevel = _config.log_level
-accesslog = None  # a request line can hold a token; nginx keeps the access log
+loglevel = "info" if _config.log_level == "debug" else _config.log_level  # its details hold paths
+logger_class = "app.worker.Log"
 
 
 def on_starting(arbiter: Any) -> None:
     """No token is issued on a database that may forget it. The engine is gone again before the first fork."""
-    logs.configure(_config.log_level)
     if _config.database_url is None:
         return  # which the application refuses
     engine = make_engine(_config.database_url, pool_size=1, timeout_seconds=_config.request_timeout)
@@ -60,6 +60,10 @@ def on_starting(arbiter: Any) -> None:
         raise RuntimeError(str(refused)) from None  # gunicorn prints what such a one says, and ends
     finally:
         engine.dispose()
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """Nothing, where gunicorn would offer its log the method and the path, which can hold a token."""
 
 
 def post_worker_init(worker: Any) -> None:
