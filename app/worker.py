@@ -23,14 +23,14 @@ _REFUSALS: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.ParseException, 400, "BadRequest"),
     (Exception, 500, "InternalServerError"),
 )
-_CONFINED = b"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
 _HARMLESS = (
     b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"
-    b"Cross-Origin-Resource-Policy: same-origin\r\n"
+    b"Cross-Origin-Resource-Policy: same-origin\r\nX-Request-ID: "
 )
+_CONFINED = b"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n" + _HARMLESS
 """What keeps a browser from making anything of an answer that it is not. deploy/nginx.conf says the same of its own."""
 
-_REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{16,64}")  # a UUID, nginx's, a trace's; not a key, nor a token
+_is_request_id = re.compile(r"[0-9A-Fa-f-]{16,64}").fullmatch  # a UUID, nginx's, a trace's; not a key, nor a token
 _GRACE_SECONDS = 2.0  # for a request that is just on its way on a kept connection; it is answered, and told to close
 
 
@@ -111,7 +111,7 @@ def _identified(application: Callable[..., Iterable[bytes]]) -> Callable[..., It
 
     def identified(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID")
-        if given is None or not _REQUEST_ID.fullmatch(given):
+        if given is None or not _is_request_id(given):
             environ["HTTP_X_REQUEST_ID"] = given = request_id()
         environ["gunicorn.socket"].request_id = given
         return application(environ, start_response)
@@ -121,8 +121,9 @@ def _identified(application: Callable[..., Iterable[bytes]]) -> Callable[..., It
 
 def _completed(head: bytes, request_id: str) -> bytes:
     """The head of an answer, with what every one says. A page of the documentation has a policy of its own."""
-    policy = b"" if b"\r\nContent-Security-Policy: " in head else _CONFINED
-    return b"%b%b%bX-Request-ID: %b\r\n\r\n" % (head[:-2], _HARMLESS, policy, request_id.encode())
+    # A single byte is found faster by far, and this one is in every policy.
+    has_policy = b"'" in head and b"\r\nContent-Security-Policy: " in head
+    return b"".join((head[:-2], _HARMLESS if has_policy else _CONFINED, request_id.encode(), b"\r\n\r\n"))
 
 
 class _Whole:
