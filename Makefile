@@ -3,6 +3,8 @@
 # lint  style, types, layers, the migrations' SQL and nginx's configuration
 # bench the benchmarks
 # fuzz-jwt  has access tokens fuzzed for MINUTES, with tools of its own
+# lock  pins what the image is built of, at the newest that setup.cfg allows
+# audit  asks which of that has known vulnerabilities
 # crash-test  kills the server and its database for MINUTES and judges what clients saw; SEED plays its choices again
 #
 # PYTHON names the interpreter to build .venv with, `make test ARGS="-k frontier"` passes arguments on; without any, three
@@ -16,7 +18,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench crash-test fuzz-jwt
+.PHONY: run test lint bench crash-test fuzz-jwt lock audit
 run: .venv/.installed-run
 	@exec $(BIN)/tidemark run
 
@@ -49,6 +51,17 @@ crash-test: .venv/.installed-dev
 
 fuzz-jwt: .venv/.installed-fuzz
 	@exec $(BIN)/python -m tests.fuzz.jwt $(or $(MINUTES),10)
+
+# For the Python and the platforms of deploy/Dockerfile. What is needed to build is what gunicorn_h1c, which comes as
+# source, and this program itself are built with. The files name no place that packages come from.
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version=3.11 --python-platform=linux \
+	--no-annotate --no-emit-index-url --custom-compile-command='make lock'
+lock: .venv/.installed-dev
+	@$(LOCK) --extra=nats --output-file=deploy/requirements.txt setup.cfg
+	@printf 'setuptools >= 77\nwheel\n' | $(LOCK) --output-file=deploy/build-requirements.txt -
+
+audit: .venv/.installed-dev
+	@exec $(BIN)/python -m tests.audit deploy/requirements.txt deploy/build-requirements.txt
 
 # What `run` needs is a part of what `dev` installs, so either order of the two leaves a complete environment.
 .venv/.installed-run: setup.cfg pyproject.toml | $(BIN)/python

@@ -18,6 +18,8 @@ from sqlalchemy.exc import ArgumentError
 N = TypeVar("N", int, float)
 
 _ROLES = ("read", "write", "admin")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.ASCII)
+_ORIGIN = re.compile(rf"https?://({_HOST.pattern})(:\d{{1,5}})?", re.ASCII)
 
 
 class ConfigError(Exception):
@@ -58,6 +60,9 @@ class Config:
     oidc_roles_claim: str = "roles"
     oidc_roles: Mapping[str, str] = field(default_factory=lambda: dict(zip(_ROLES, _ROLES, strict=True)))
     allow_unauthenticated: bool = False
+    trusted_hosts: tuple[str, ...] = ()  # names, without ports, that requests may be for
+    trusted_proxies: int = 0  # how many, one behind the other, requests come through
+    cors_origins: tuple[str, ...] = ()
     allow_unsafe_database: bool = False
     demo: bool = True
     request_timeout: float = 5.0  # seconds that a request may wait for the database in all
@@ -73,12 +78,13 @@ class Config:
         max_waits = _number(env, "MAX_WAITS", connections * 8 // 10, 1, connections)
         max_streams = _number(env, "MAX_STREAMS", (max_waits + 1) // 2, 1, max_waits)
         auth_provider = _auth_provider(env)
+        socket = _path(env, "SOCKET")
         return cls(
             database_url=_database_url(env),
             data_directory=Path(env.get("DATA_DIRECTORY", "var")).absolute(),
             host=env.get("HOST", "127.0.0.1"),
             port=_number(env, "PORT", 8080, 1, 65535),
-            socket=_path(env, "SOCKET"),
+            socket=socket,
             workers=_number(env, "WORKERS", 2, 1, 1024),
             worker_connections=connections,
             pool_size=_number(env, "POOL_SIZE", 5, 1, 1000),
@@ -98,6 +104,9 @@ class Config:
             oidc_roles_claim=env.get("OIDC_ROLES_CLAIM", "roles"),
             oidc_roles=_oidc_roles(env.get("OIDC_ROLES", ",".join(f"{role}={role}" for role in _ROLES))),
             allow_unauthenticated=_flag(env, "ALLOW_UNAUTHENTICATED", default=False),
+            trusted_hosts=_list(env, "TRUSTED_HOSTS", _HOST, "a host's name or address, without a port"),
+            trusted_proxies=_number(env, "TRUSTED_PROXIES", 0 if socket is None else 1, 0, 10),
+            cors_origins=_list(env, "CORS_ORIGINS", _ORIGIN, "an origin such as https://app.example.org"),
             allow_unsafe_database=_flag(env, "ALLOW_UNSAFE_DATABASE", default=False),
             demo=_flag(env, "DEMO", default=True),
             request_timeout=_number(env, "REQUEST_TIMEOUT", 5.0, 0.1, 300.0),
@@ -110,6 +119,18 @@ class Config:
     def max_callers(self) -> int:
         """How many requests of a process may be at the database; the others are for what needs none."""
         return self.worker_connections * 9 // 10
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """The names that requests may be for; None: any.
+
+        Where everybody who gets in is administrator, and only this machine gets in, they are this machine's. Else a
+        page in its browser could get in, under a name of its own that it lets point here (DNS rebinding).
+        """
+        if self.trusted_hosts:
+            return frozenset(self.trusted_hosts)
+        is_open = self.auth_provider is AuthProvider.NONE and not self.allow_unauthenticated
+        return frozenset(("localhost", "127.0.0.1", "[::1]", self.host)) if is_open and self.socket is None else None
 
     def check_exposure(self) -> None:
         """Raises ConfigError where anybody who can reach the server could do anything."""
@@ -158,6 +179,14 @@ def _database_url(env: Mapping[str, str]) -> str | None:
     except (ArgumentError, ValueError, psycopg.Error):  # whose messages may hold the password
         raise ConfigError("DATABASE_URL: not right; write postgresql://user:password@host:5432/database") from None
     return url.render_as_string(hide_password=False)
+
+
+def _list(env: Mapping[str, str], name: str, form: re.Pattern[str], described: str) -> tuple[str, ...]:
+    values = tuple(part.strip().lower() for part in env.get(name, "").split(",") if part.strip())
+    for value in values:
+        if not form.fullmatch(value):
+            raise ConfigError(f"{name}: {value!r} is not {described}")
+    return values
 
 
 def _path(env: Mapping[str, str], name: str) -> Path | None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import flask_smorest
 from flask import Flask, Response
-from flask_swagger_ui import get_swaggerui_blueprint
 
 from app import logs
-from app.api import auth, errors, runtime
+from app.api import auth, cors, errors, request_log, runtime
 from app.api.api_keys import api_keys
 from app.api.audit import audit
 from app.api.body import MAX_BODY
 from app.api.connectors import connectors
+from app.api.docs import docs
 from app.api.events import events
 from app.api.explanation import explanation
 from app.api.fleet import fleet
@@ -33,6 +33,7 @@ _CREDENTIAL = (
     "An API key, or where an identity provider is configured an access token (JWT) of it; of several tenants that a"
     " token is for, the header `Feldera-Tenant` names the one that is meant."
 )
+_PROBES = frozenset(("/healthz", "/readyz"))  # which are asked by whatever address the server has
 _OPENAPI = {
     "API_TITLE": "Tidemark",
     "OPENAPI_VERSION": "3.1.0",
@@ -66,18 +67,23 @@ def create_app(config: Config) -> LeanFlask:
     app.url_map.merge_slashes = False  # a quoted table name may hold two in a row
     with app.app_context():
         runtime.install(made := Runtime.make(config, config.database_url))
+    app.trusted_hosts, app.at_any_host = config.hosts, _PROBES
     app.on_stop = made.close
     _add_routes(app)
     auth.register(app)
+    request_log.register(app)
     app.after_request(_finish)
-    app.wsgi_app = _patient(app.wsgi_app, config.request_timeout)  # type: ignore[method-assign]  # as Flask documents
+    application = _patient(app.wsgi_app, config.request_timeout)
+    if config.cors_origins:
+        application = cors.allowing(config.cors_origins, application)
+    app.wsgi_app = application  # type: ignore[method-assign]  # as Flask documents
     return app
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> LeanFlask:
     """The WSGI application as the environment configures it, and its logging. Raises ConfigError."""
     config = Config.read(environment)
-    logs.configure(config.log_level)
+    logs.configure(config.log_level, request_log.context)
     return create_app(config)
 
 
@@ -88,9 +94,7 @@ def _add_routes(app: Flask) -> None:
         *(api_keys, tenants, audit, service),
     ):
         api.register_blueprint(blueprint)
-    # Given a redirect URL, or it would put the request's Host header into the page.
-    settings = {"app_name": "Tidemark", "oauth2RedirectUrl": "/docs/oauth2-redirect.html"}
-    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", settings, blueprint_name="docs"))
+    app.register_blueprint(docs())
 
 
 def _patient(application: Callable[..., Iterable[bytes]], seconds: float) -> Callable[..., Iterable[bytes]]:

@@ -1,13 +1,17 @@
 """gunicorn's gevent worker, but it ends when the requests have, and it refuses in this service's words."""
 
 import json
+import re
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
+from random import getrandbits
 from types import TracebackType
 from typing import Any
 
 import gevent
 from gevent.hub import get_hub
+from gunicorn import glogging
 from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -19,7 +23,28 @@ _REFUSALS: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.ParseException, 400, "BadRequest"),
     (Exception, 500, "InternalServerError"),
 )
+_HARMLESS = (
+    b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"
+    b"Cross-Origin-Resource-Policy: same-origin\r\nX-Request-ID: "
+)
+_CONFINED = b"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n" + _HARMLESS
+"""What keeps a browser from making anything of an answer that it is not. deploy/nginx.conf says the same of its own."""
+
+_is_request_id = re.compile(r"[0-9A-Fa-f-]{16,64}").fullmatch  # a UUID, nginx's, a trace's; not a key, nor a token
 _GRACE_SECONDS = 2.0  # for a request that is just on its way on a kept connection; it is answered, and told to close
+
+
+class Log(glogging.Logger):
+    """gunicorn's, as a part of this program's log (app/logs.py), without a format of its own."""
+
+    def setup(self, cfg: Any) -> None:
+        """As gunicorn's."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+    def access(self, *arguments: Any) -> None:
+        """Nothing: a request line can hold a token; nginx keeps the access log."""
 
 
 class Worker(GeventWorker):
@@ -27,7 +52,15 @@ class Worker(GeventWorker):
 
     What waits for long by design, it cannot know: an application ends that itself when its ``on_stop`` is called. And
     gunicorn's own answers what it cannot read with HTML, and writes the request line to the log, tokens included.
+    Whatever leaves here has the headers for browsers and the request's id: as bytes, for gunicorn would take a
+    microsecond for each.
     """
+
+    def load_wsgi(self) -> None:
+        """As gunicorn's."""
+        super().load_wsgi()
+        self._on_stop: Callable[[], None] = getattr(self.wsgi, "on_stop", lambda: None)
+        self.wsgi = _identified(self.wsgi)
 
     def run(self) -> None:
         """As gunicorn's."""
@@ -55,30 +88,57 @@ class Worker(GeventWorker):
         message = f"The server cannot take this request: {HTTPStatus(status).phrase}"
         body = json.dumps({"message": message, "error_code": code, "details": None}) + "\n"
         head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"
         with suppress(OSError):  # whoever sent that may be gone
-            client.sendall(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+            client.sendall(_completed(head.encode(), request_id()) + body.encode())
 
     def _end(self) -> None:
         while self.alive:
             gevent.sleep(0.1)
-        getattr(self.wsgi, "on_stop", lambda: None)()
+        self._on_stop()
         gevent.sleep(_GRACE_SECONDS)
         for idle in list(self._idle):
             get_hub().loop.run_callback(idle.end)
 
 
+def request_id() -> str:
+    """A new one, as nginx makes them. It is no secret."""
+    return f"{getrandbits(128):032x}"
+
+
+def _identified(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """The application, each of whose requests has an id: that which the proxy or the client gave it, or a new one."""
+
+    def identified(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        given = environ.get("HTTP_X_REQUEST_ID")
+        if given is None or not _is_request_id(given):
+            environ["HTTP_X_REQUEST_ID"] = given = request_id()
+        environ["gunicorn.socket"].request_id = given
+        return application(environ, start_response)
+
+    return identified
+
+
+def _completed(head: bytes, request_id: str) -> bytes:
+    """The head of an answer, with what every one says. A page of the documentation has a policy of its own."""
+    # A single byte is found faster by far, and this one is in every policy.
+    has_policy = b"'" in head and b"\r\nContent-Security-Policy: " in head
+    return b"".join((head[:-2], _HARMLESS if has_policy else _CONFINED, request_id.encode(), b"\r\n\r\n"))
+
+
 class _Whole:
     """A connection that keeps the first thing that it is to send, the head of an answer, until there is a second."""
 
-    __slots__ = ("_head", "_socket")
+    __slots__ = ("_head", "_socket", "request_id")
 
     def __init__(self, socket: Any) -> None:
         self._socket = socket
         self._head: bytes | None = b""  # None: it is gone
+        self.request_id = ""
 
     def sendall(self, data: bytes) -> None:
         if self._head == b"":
-            self._head = data
+            self._head = _completed(data, self.request_id)
         else:
             head, self._head = self._head, None  # gone at once: should this be cut short, it is not sent again
             self._socket.sendall(head + data if head else data)

@@ -18,6 +18,7 @@ from app.store.partitions import keep_partitions
 
 _config = Config.read(os.environ)
 _config.check_exposure()
+logs.configure(_config.log_level)
 
 chdir = str(Path(__file__).parents[1])
 wsgi_app = "wsgi:app"
@@ -25,11 +26,14 @@ bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config
 if _config.socket is not None:
     bind = f"unix:{_config.socket}"
     umask = 0o007  # of what is made here, the socket: for its owner and its group, which the proxy belongs to
-    forwarded_allow_ips = "*"  # nobody else gets here
 workers = _config.workers
 worker_class = "app.worker.Worker"
 worker_connections = _config.worker_connections
 preload_app = False  # each worker makes its own database engine, after the fork
+# gunicorn believes nothing that a proxy says of a request; the application, of the client's address (TRUSTED_PROXIES).
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 http_parser = "fast"  # gunicorn_h1c, or no start: which one parses is not left to what happens to be installed
 timeout = 60
 graceful_timeout = 30
@@ -41,13 +45,12 @@ limit_request_field_size = 8190
 max_requests = 1_000_000  # a worker makes room for a new one some day, should anything leak; not all on the same day
 max_requests_jitter = 200_000
 control_socket_disable = True
-loglevel = _config.log_level
-accesslog = None  # a request line can hold a token; nginx keeps the access log
+loglevel = "info" if _config.log_level == "debug" else _config.log_level  # its details hold paths
+logger_class = "app.worker.Log"
 
 
 def on_starting(arbiter: Any) -> None:
     """No token is issued on a database that may forget it. The engine is gone again before the first fork."""
-    logs.configure(_config.log_level)
     if _config.database_url is None:
         return  # which the application refuses
     engine = make_engine(_config.database_url, pool_size=1, timeout_seconds=_config.request_timeout)
@@ -57,6 +60,10 @@ def on_starting(arbiter: Any) -> None:
         raise RuntimeError(str(refused)) from None  # gunicorn prints what such a one says, and ends
     finally:
         engine.dispose()
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """Nothing, where gunicorn would offer its log the method and the path, which can hold a token."""
 
 
 def post_worker_init(worker: Any) -> None:

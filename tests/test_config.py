@@ -44,6 +44,9 @@ def test_every_variable_is_read() -> None:
             "OIDC_ROLES_CLAIM": "realm_access.roles",
             "OIDC_ROLES": "read=data readers, write=engineers,admin=ops,write=robots",
             "ALLOW_UNAUTHENTICATED": "1",
+            "TRUSTED_HOSTS": "Tidemark.example.org, [::1],",
+            "TRUSTED_PROXIES": "2",
+            "CORS_ORIGINS": "https://app.example.org,http://localhost:3000",
             "DEMO": "0",
             "REQUEST_TIMEOUT": "1.5",
             "TOKEN_RETENTION_DAYS": "7",
@@ -75,6 +78,9 @@ def test_every_variable_is_read() -> None:
         oidc_roles_claim="realm_access.roles",
         oidc_roles={"data readers": "read", "engineers": "write", "ops": "admin", "robots": "write"},
         allow_unauthenticated=True,
+        trusted_hosts=("tidemark.example.org", "[::1]"),
+        trusted_proxies=2,
+        cors_origins=("https://app.example.org", "http://localhost:3000"),
         demo=False,
         request_timeout=1.5,
         token_retention=timedelta(days=7),
@@ -117,6 +123,12 @@ def test_every_variable_is_read() -> None:
         ("OIDC_ROLES", "read=ops,admin=ops"),
         ("OIDC_ROLES", ","),
         ("ALLOW_UNAUTHENTICATED", "yes"),
+        ("TRUSTED_HOSTS", "example.org:443"),
+        ("TRUSTED_HOSTS", "example.org,*.example.net"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://app.example.org/"),
+        ("CORS_ORIGINS", "null"),
         ("DEMO", "true"),
         ("REQUEST_TIMEOUT", "nan"),
         ("REQUEST_TIMEOUT", "inf"),
@@ -148,6 +160,20 @@ def test_an_identity_provider_is_not_made_up(name: str) -> None:
 @pytest.mark.parametrize("issuer", ["http://localhost:8081/realms/main", "http://[::1]:80", "http://127.0.0.1"])
 def test_an_identity_provider_on_this_machine_needs_no_tls(issuer: str) -> None:
     assert Config.read(OIDC | {"OIDC_ISSUER": issuer}).oidc_issuer == issuer
+
+
+def test_where_everybody_is_administrator_only_this_machines_names_will_do() -> None:
+    own = frozenset(("localhost", "127.0.0.1", "[::1]"))
+    assert Config.read({}).hosts == own
+    assert Config.read({"HOST": "127.8.8.8"}).hosts == own | {"127.8.8.8"}
+    assert Config.read({"TRUSTED_HOSTS": "devbox"}).hosts == frozenset(["devbox"])
+    for elsewhere in ({"AUTH_PROVIDER": "api-key"}, {"ALLOW_UNAUTHENTICATED": "1"}, {"SOCKET": "/run/socket"}):
+        assert Config.read(elsewhere).hosts is None
+
+
+def test_a_socket_is_behind_one_proxy_unless_told_otherwise() -> None:
+    proxies = [Config.read(e).trusted_proxies for e in ({}, {"SOCKET": "x"}, {"SOCKET": "x", "TRUSTED_PROXIES": "2"})]
+    assert proxies == [0, 1, 2]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])

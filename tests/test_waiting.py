@@ -4,7 +4,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -73,11 +73,33 @@ def test_sleepers_leave_room_for_others_and_are_all_woken(clone: str) -> None:
         until(lambda: server.get(f"{STATUS}?token={server.token()}&wait=0.001").status_code == 202)
 
 
+def test_two_hundred_sleepers_starve_nobody(clone: str) -> None:
+    """As many as may, of one process; those who come too late are told so at once, and all others are answered."""
+    with serving(clone, WORKER_CONNECTIONS="250", MAX_WAITS="200") as server, ExitStack() as stack:
+        path, address = f"{STATUS}?token={server.token()}&wait=", urlsplit(server.base)
+        sleepers = [
+            stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=2 * LONG))
+            for _ in range(200)
+        ]
+        for sleeper in sleepers:
+            sleeper.sendall(f"GET {path}{LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        until(lambda: server.get(f"{path}0.001").status_code == 429)
+        for asked in ("/healthz", "/readyz", f"{CONNECTOR}/stats", "/v0/config") * 25:
+            assert server.get(asked).status_code == 200
+        with ThreadPoolExecutor(20) as late:
+            refused = list(late.map(lambda _: server.get(f"{path}{LONG}"), range(40)))
+        assert {answer.status_code for answer in refused} == {429}
+        assert all("Retry-After" in answer.headers for answer in refused)
+        report(server)
+        report(server)
+        assert {sleeper.recv(65536).partition(b"\r\n")[0] for sleeper in sleepers} == {b"HTTP/1.1 200 OK"}
+
+
 def test_one_who_hangs_up_makes_room_for_another(clone: str) -> None:
     with serving(clone, MAX_WAITS="1") as server:
         path, address = f"{STATUS}?token={server.token()}&wait=", urlsplit(server.base)
         with socket.create_connection((address.hostname, address.port)) as connection:
-            connection.sendall(f"GET {path}{LONG} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(f"GET {path}{LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             until(lambda: server.get(f"{path}0.01").status_code == 429)
             time.sleep(2.5)
             assert server.get(f"{path}0.01").status_code == 429, "one who keeps the line open is not forgotten"

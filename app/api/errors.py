@@ -6,7 +6,7 @@
 import logging
 from typing import Any
 
-from flask import Flask, Response, json
+from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException
 
 from app.api import denials
@@ -68,19 +68,29 @@ def _answer(error: TidemarkError) -> Response:
     response = _json(members(error), status_of(error))
     if isinstance(error, errors.Unavailable):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
-    elif isinstance(error, errors.AuthenticationFailed):
-        response.headers["WWW-Authenticate"] = 'Bearer realm="tidemark"'
+    elif isinstance(error, errors.AuthenticationFailed | errors.InsufficientPermissions):
+        response.headers["WWW-Authenticate"] = _challenge(error)
     elif isinstance(error, errors.PreconditionFailed):
         response.set_etag(str(error.current_version))
     return response
 
 
+def _challenge(error: errors.AuthenticationFailed | errors.InsufficientPermissions) -> str:
+    """What to do about it (RFC 6750 §3). Who has sent no token at all is told of no error."""
+    realm = 'Bearer realm="tidemark"'
+    if isinstance(error, errors.InsufficientPermissions):
+        told = "The role of the token is too low"
+        return f'{realm}, error="insufficient_scope", error_description="{told}", scope="{error.required}"'
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        return realm
+    return f'{realm}, error="invalid_token", error_description="The token is malformed, unknown, revoked or expired"'
+
+
 def _answer_http(error: HTTPException) -> Response:
     """Flask's own refusals: no such route, wrong method, a body too large and the like."""
     original = error.get_response()
-    if error.code is None or error.code < 400:  # a redirect is an answer, not an error
-        return Response(original.get_data(), original.status, original.headers)
-    response = _json(http_members(error), error.code)
+    response = _json(http_members(error), original.status_code)
     response.headers.extend((name, value) for name, value in original.headers if not name.startswith("Content-"))
     return response
 

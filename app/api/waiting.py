@@ -5,7 +5,7 @@ from functools import partial
 
 from flask import request
 
-from app.api import examples, runtime
+from app.api import examples, request_log, runtime
 from app.api.hangup import hung_up
 from app.api.runtime import principal
 from app.config import AuthProvider
@@ -54,6 +54,7 @@ def preferred_seconds() -> int | None:
 
 def wait_request(seconds: float, until: Until = Until.ALL) -> WaitRequest:
     """The current client's."""
+    request_log.waits()
     return WaitRequest(seconds=seconds, until=until, holder=holder(), hung_up=partial(hung_up, request.environ))
 
 

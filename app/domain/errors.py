@@ -81,6 +81,7 @@ class InsufficientPermissions(TidemarkError):
             f"This operation requires the role '{required}' or higher; the credential has '{actual}'",
             details={"required": required, "actual": actual},
         )
+        self.required = required
 
 
 class OperatorsOnly(InsufficientPermissions):

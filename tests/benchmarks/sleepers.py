@@ -19,7 +19,7 @@ class Sleeper:
 
     def __init__(self, address: tuple[str, int], path: str) -> None:
         self.connection = socket.create_connection(address, timeout=10)
-        head = f"GET {path}&wait={WAIT_SECONDS} HTTP/1.1\r\nHost: bench\r\n\r\n"
+        head = f"GET {path}&wait={WAIT_SECONDS} HTTP/1.1\r\nHost: localhost\r\n\r\n"
         self.connection.sendall(head.encode())
         self.connection.setblocking(False)
         self.answer = b""

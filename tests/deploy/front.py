@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,11 @@ class Front:
                 connection.sendall(sent)
             yield connections
 
+    @staticmethod
+    def unanswered(connections: Iterable[socket.socket]) -> bool:
+        """Whether all of these are still open, and none has been sent a byte."""
+        return all(_would_block(connection) for connection in connections)
+
     def exchange(self, sent: bytes, seconds: float = 1) -> bytes:
         """All that nginx answers to these bytes, until it closes the connection or has been silent for so long."""
         received = b""
@@ -78,3 +83,12 @@ class Front:
             except (TimeoutError, ConnectionResetError):
                 pass
         return received
+
+
+def _would_block(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    return False

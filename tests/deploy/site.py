@@ -1,6 +1,6 @@
 """A site as in production: the real server behind nginx, on a Unix socket and with API keys."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +43,12 @@ class Site(Front):
 
 
 @contextmanager
-def running(database: str, engine: sa.Engine, directory: Path, **environment: str) -> Iterator[Site]:
-    """The site. Its server is asked through nginx whether it is ready: it has no port of its own."""
+def running(
+    database: str, engine: sa.Engine, directory: Path, replacements: Mapping[str, str] | None = None, **environment: str
+) -> Iterator[Site]:
+    """The site; ``replacements`` as for nginx. Its server is asked through nginx whether it is ready."""
     socket = directory / "gunicorn.sock"
-    with nginx(directory, socket) as base:
+    with nginx(directory, socket, replacements) as base:
         server = Server(
             {
                 "DATABASE_URL": database,

@@ -110,6 +110,19 @@ def test_who_asks_to_wait_is_always_answered_by_the_server(server: Upstream, fro
     assert [front.get(STATUS, Prefer="wait=5").text for _ in range(2)] == ["3", "4"]
 
 
+def test_pages_of_different_origins_get_their_own(server: Upstream, front: Front) -> None:
+    """Where CORS_ORIGINS is set, the server says that its answers vary with the origin."""
+
+    def answer(request: Request) -> Answer:
+        headers = ("Access-Control-Allow-Origin", request.headers.get("Origin", "none"))
+        return Answer(headers=(*FRESH, ("Vary", "Origin"), headers))
+
+    server.answer = answer
+    for origin in ("https://a.example", "https://b.example", "https://a.example", "https://b.example"):
+        assert front.get(STATS, Origin=origin).headers["Access-Control-Allow-Origin"] == origin
+    assert len(server.seen) == 2
+
+
 def test_no_other_path_is_kept(server: Upstream, front: Front) -> None:
     server.answer = complete
     paths = ["/", "/v0/config", "/v0/pipelines/demo/stats", STATS.replace("/stats", "/completion_token"), STATS + "/"]

@@ -13,6 +13,7 @@ from app.api.body import MAX_BODY
 from tests.deploy.front import Front
 from tests.deploy.upstream import Answer, Request, Upstream
 from tests.nginx import nginx
+from tests.test_headers import CONFINING
 
 LONG = "x" * 9000
 
@@ -137,6 +138,7 @@ def is_error(answer: requests.Response) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert len(answer.headers["X-Request-ID"]) == 32
     assert answer.headers["Server"] == "nginx", "without its version"
+    assert CONFINING.items() <= answer.headers.items()
     body = answer.json()
     assert list(body) == ["message", "error_code", "details"]
     assert (type(body["message"]), body["details"]) == (str, None)
