@@ -10,7 +10,7 @@ from flask import Flask
 
 from app.config import AuthProvider
 from app.domain.api_key import ApiKeyText
-from app.domain.names import DEFAULT_TENANT
+from app.domain.names import DEFAULT_TENANT, tenant_id
 from app.domain.roles import Role
 from app.services import keys, report, tenants
 from tests.api.client import STATS, Api, refused
@@ -90,6 +90,38 @@ CHANGES: dict[str, Callable[[Api], Any]] = {
     "revoked": lambda api: api.request("DELETE", f"{KEYS}/ci"),
     "removed": lambda api: api.remove(),
 }
+
+
+WRITTEN = """
+    SELECT xmin::text FROM api_key WHERE tenant_id = :tenant AND name IN ('ci', 'new')
+    UNION SELECT xmin::text FROM connector WHERE tenant_id = :tenant
+"""
+RECORDED = "SELECT xmin::text FROM audit_event WHERE tenant_id = :tenant ORDER BY at DESC LIMIT 1"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_and_its_record_are_of_one_transaction(api: Api, engine: sa.Engine, change: str) -> None:
+    api.request("POST", KEYS, json={"name": "ci"})
+    api.position(1, 1, 0)
+    with engine.connect() as connection:
+        before = set(connection.scalars(sa.text(WRITTEN), {"tenant": api.tenant_id}))
+    assert CHANGES[change](api).status_code in (201, 204)
+    with engine.connect() as connection:
+        written = set(connection.scalars(sa.text(WRITTEN), {"tenant": api.tenant_id}))
+        assert set(connection.scalars(sa.text(RECORDED), {"tenant": api.tenant_id})) == written - before
+
+
+def test_a_tenant_and_its_record_are_of_one_transaction(make_api: Callable[..., Api], engine: sa.Engine) -> None:
+    name = uuid.uuid4().hex
+    make_api(Role.ADMIN, DEFAULT_TENANT).request("POST", "/v0/tenants", json={"name": name, "admin_key": "first"})
+    rows = """
+        SELECT xmin::text FROM tenant WHERE name = :name
+        UNION SELECT xmin::text FROM audit_event WHERE details ->> 'name' = :name
+        UNION SELECT xmin::text FROM api_key WHERE name = 'first' AND tenant_id = :tenant
+        UNION SELECT xmin::text FROM audit_event WHERE tenant_id = :tenant
+    """
+    with engine.connect() as connection:
+        assert len(connection.scalars(sa.text(rows), {"name": name, "tenant": tenant_id(name)}).all()) == 1
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -104,7 +104,14 @@ CHARSETS = [
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("PUT", STATS), ("POST", REPORTS), ("PUT", PIPELINE), ("POST", "/v0/api_keys")]
+    ("method", "path"),
+    [
+        ("PUT", STATS),
+        ("POST", REPORTS),
+        ("PUT", PIPELINE),
+        ("POST", "/v0/api_keys"),
+        ("POST", "/v0/api_keys/ci/rotate"),
+    ],
 )
 @pytest.mark.parametrize(
     "content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp", *CHARSETS]
