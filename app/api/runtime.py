@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
 from flask import current_app, g
@@ -19,8 +19,6 @@ from app.services.authenticate import KeyWatch, Principals
 from app.services.check import Asked, Checked, check
 from app.services.follow import Streams
 from app.services.issue import Issuer, IssueRequest
-from app.services.oidc.bearers import Bearers
-from app.services.oidc.provider import Provider, fetch_keys
 from app.services.report import Addressed, Recorded, record
 from app.services.seats import Seats
 from app.services.tally import Tally
@@ -29,6 +27,9 @@ from app.store.batcher import Batcher
 from app.store.engine import AnyRow, admitted, make_engine, run, transact, transact_at_once
 from app.store.keys import find_tenant, still_valid
 from app.store.status import StatsQuery, read_stats
+
+if TYPE_CHECKING:
+    from app.services.oidc.bearers import Bearers
 
 _EXTENSION = "tidemark"
 _MAX_BATCH = 100  # items; a transaction of so many reports is still a short one
@@ -53,7 +54,7 @@ class Runtime:
     renderings: Renderings
     principals: Principals
     tally: Tally
-    bearers: Bearers | None  # None: no identity provider is configured
+    bearers: "Bearers | None"  # None: no identity provider is configured
 
     @classmethod
     def make(cls, config: Config, database_url: str) -> "Runtime":
@@ -139,7 +140,11 @@ def _report_batcher(engine: Engine, config: Config) -> Batcher[Addressed, Record
     )
 
 
-def _bearers(engine: Engine, config: Config) -> Bearers:
+def _bearers(engine: Engine, config: Config) -> "Bearers":
+    # Not before they are needed: what they import takes 10 MB of every process.
+    from app.services.oidc.bearers import Bearers
+    from app.services.oidc.provider import Provider, fetch_keys
+
     rules = TokenRules(
         issuer=config.oidc_issuer,
         audience=config.oidc_audience,

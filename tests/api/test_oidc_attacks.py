@@ -1,7 +1,7 @@
 """Tokens that nobody may be let in with: none gets further than 401, and none makes the server ask anybody about it."""
 
-import sys
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,22 +18,21 @@ from tests.services.oidc.issuer import AUDIENCE, Issuer, make_tenants, serving_i
 PATH = "/v0/config"
 
 
-class Connections:
-    """Whom this process has connected to over TCP. (libpq's connections are none of Python's.)"""
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> set[Any]:
+    """Whom this process connects to over TCP, or looks up. (libpq's connections are none of Python's.)"""
+    made: set[Any] = set()
 
-    def __init__(self) -> None:
-        self.made: set[str] = set()
-        self.are_watched = False
+    def recorded(do: Callable[..., Any], whom: slice) -> Callable[..., Any]:
+        def record(*arguments: Any, **options: Any) -> Any:
+            made.update(arguments[whom])
+            return do(*arguments, **options)
 
-    def watch(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.are_watched and event == "socket.connect":
-            self.made.add(str(arguments[1]))
-        if self.are_watched and event == "socket.getaddrinfo":
-            self.made.add(str((arguments[0], arguments[1])))
+        return record
 
-
-CONNECTIONS = Connections()
-sys.addaudithook(CONNECTIONS.watch)  # for good: none can be removed
+    monkeypatch.setattr(socket.socket, "connect", recorded(socket.socket.connect, slice(1, 2)))
+    monkeypatch.setattr(socket, "getaddrinfo", recorded(socket.getaddrinfo, slice(0, 1)))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +89,7 @@ def test_there_are_enough_of_them() -> None:
 
 
 def test_they_make_nobody_ask_anything_but_the_provider_for_its_keys(
-    make_app: MakeApp, issuer: Issuer, caplog: pytest.LogCaptureFixture
+    make_app: MakeApp, issuer: Issuer, connections: set[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """However many there are: once at the beginning, and once more because of keys that nobody knows."""
     app = make_app(
@@ -98,15 +97,10 @@ def test_they_make_nobody_ask_anything_but_the_provider_for_its_keys(
     )
     tokens = [attack(issuer) for attack in ATTACKS.values()]
     before = len(issuer.asked)
-    CONNECTIONS.made.clear()
-    CONNECTIONS.are_watched = True
-    try:
-        with counted(app) as statements:
-            assert {get(app, token).status_code for token in tokens} == {401}
-    finally:
-        CONNECTIONS.are_watched = False
+    connections.clear()
+    with counted(app) as statements:
+        assert {get(app, token).status_code for token in tokens} == {401}
     assert issuer.asked[before:] == ["/.well-known/openid-configuration", "/jwks"] * 2
-    port = int(issuer.base.rpartition(":")[2])
-    assert CONNECTIONS.made == {str(("127.0.0.1", port))}
+    assert connections == {"127.0.0.1", ("127.0.0.1", int(issuer.base.rpartition(":")[2]))}
     assert statements == []
     assert not caplog.records

@@ -59,6 +59,8 @@ def _target(parts: SplitResult) -> str:
 def _connect(parts: SplitResult, deadline: float) -> socket.socket:
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
+    # Each address of the host gets that time, and looking it up takes its own; whoever waits for keys does not wait for
+    # that (see Provider), and afterwards nothing is left.
     plain = socket.create_connection((host, port), timeout=_left(deadline))
     if parts.scheme == "http":
         return plain

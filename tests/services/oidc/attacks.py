@@ -189,6 +189,9 @@ FORGERIES: dict[str, Attack] = {
     # whose key
     "another RSA key": signed_with(OTHER, "RS256", kid="rsa"),
     "another EC key": signed_with(OTHER_EC, "ES256", kid="ec"),
+    "the right key by a name that nobody knows": header(kid="who"),
+    "the right key by its name in capitals": header(kid="RSA"),
+    "the right key by its name and a space": header(kid="rsa "),
     "an unknown key": signed_with(OTHER, "RS256"),
     "an unknown EC key": signed_with(OTHER_EC, "ES256"),
     "an embedded key": lambda issuer: issuer.token({"kid": "other", "jwk": public(OTHER())}, key=OTHER()),

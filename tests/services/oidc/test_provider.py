@@ -2,18 +2,18 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from app.domain.errors import AuthenticationFailed, IdentityProviderUnavailable
 from app.services.oidc import provider
-from app.services.oidc.fetch import Unfetched
+from app.services.oidc.fetch import Unfetched, get
 from app.services.oidc.jwks import PinnedKey
-from app.services.oidc.provider import REFETCH_SECONDS, REFRESH_SECONDS, Keys, Provider, fetch_keys
+from app.services.oidc.provider import FETCH_SECONDS, REFETCH_SECONDS, REFRESH_SECONDS, Keys, Provider, fetch_keys
 from tests.services.oidc.issuer import WELL_KNOWN, Issuer, json_bytes, p256, public, rsa, serving_issuer
 from tests.serving import until
 
@@ -236,7 +236,13 @@ def test_what_is_not_as_it_should_be_gives_no_keys(issuer: Issuer, name: str) ->
 
 
 def test_both_documents_have_one_deadline(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider, "FETCH_SECONDS", 0.0)
-    with suppress(Unfetched):
-        fetch_keys(issuer.base)
-    assert issuer.asked == []
+    deadlines: list[float] = []
+
+    def recorded(url: str, deadline: float) -> bytes:
+        deadlines.append(deadline)
+        return get(url, deadline)
+
+    monkeypatch.setattr(provider, "get", recorded)
+    fetch_keys(issuer.base)
+    first, second = deadlines
+    assert first == second <= time.monotonic() + FETCH_SECONDS
