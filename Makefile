@@ -2,6 +2,8 @@
 # test  all tests, on the embedded Postgres or on TEST_DATABASE_URL
 # lint  style, types, layers, the migrations' SQL and nginx's configuration
 # bench the benchmarks
+# fuzz  asks the API what its OpenAPI document allows, and what not, 20,000 times; SEED plays its requests again
+# fuzz-nightly  gives what reads foreign bytes whatever leads to new branches of it, for MINUTES each
 # crash-test  kills the server and its database for MINUTES and judges what clients saw; SEED plays its choices again
 #
 # PYTHON names the interpreter to build .venv with, `make test ARGS="-k frontier"` passes arguments on; without any, three
@@ -15,7 +17,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench crash-test
+.PHONY: run test lint bench fuzz fuzz-nightly crash-test
 run: .venv/.installed-run
 	@exec $(BIN)/tidemark run
 
@@ -43,6 +45,17 @@ lint: .venv/.installed-dev
 bench: .venv/.installed-dev
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
+fuzz: .venv/.installed-dev
+	@exec $(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
+
+# Each module of tests/fuzz that imports atheris is a target. What it has found so far is kept in .fuzz and gone on from.
+fuzz-nightly: .venv/.installed-fuzz
+	@for path in $$(grep -l '^import atheris' tests/fuzz/*.py); do \
+		name=$$(basename $$path .py); mkdir -p .fuzz/$$name; \
+		$(BIN)/python -m tests.fuzz.$$name .fuzz/$$name -artifact_prefix=.fuzz/$$name- \
+			-max_total_time=$$(( $(or $(MINUTES),10) * 60 )) -timeout=10 -rss_limit_mb=2048; \
+	done
+
 crash-test: .venv/.installed-dev
 	@exec $(BIN)/python -m tests.robustness.crash run --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))
 
@@ -56,6 +69,10 @@ crash-test: .venv/.installed-dev
 	@echo "Installing Tidemark and its development tools into .venv"
 	@$(PIP) -e '.[dev]'
 	@touch .venv/.installed-run $@
+
+.venv/.installed-fuzz: setup.cfg pyproject.toml | .venv/.installed-dev
+	@$(PIP) -e '.[fuzz]'
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
