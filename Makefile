@@ -2,7 +2,8 @@
 # test  all tests, on the embedded Postgres or on TEST_DATABASE_URL
 # lint  style, types, layers, the migrations' SQL and nginx's configuration
 # bench the benchmarks
-# fuzz-jwt  has access tokens fuzzed for MINUTES, with tools of its own
+# fuzz  asks the API what its OpenAPI document allows, and what not, 20,000 times; SEED plays its requests again
+# fuzz-nightly  gives what reads foreign bytes whatever leads to new branches of it, for MINUTES each
 # lock  pins what the image is built of, at the newest that setup.cfg allows
 # audit  asks which of that has known vulnerabilities
 # crash-test  kills the server and its database for MINUTES and judges what clients saw; SEED plays its choices again
@@ -18,7 +19,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench crash-test fuzz-jwt lock audit
+.PHONY: run test lint bench fuzz fuzz-nightly crash-test lock audit
 run: .venv/.installed-run
 	@exec $(BIN)/tidemark run
 
@@ -46,11 +47,19 @@ lint: .venv/.installed-dev
 bench: .venv/.installed-dev
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
+fuzz: .venv/.installed-dev
+	@exec $(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
+
+# Each module of tests/fuzz that imports atheris is a target. What it has found so far is kept in .fuzz and gone on from.
+fuzz-nightly: .venv/.installed-fuzz
+	@for path in $$(grep -l '^import atheris' tests/fuzz/*.py); do \
+		name=$$(basename $$path .py); mkdir -p .fuzz/$$name; \
+		$(BIN)/python -m tests.fuzz.$$name .fuzz/$$name -artifact_prefix=.fuzz/$$name- \
+			-max_total_time=$$(( $(or $(MINUTES),10) * 60 )) -timeout=10 -rss_limit_mb=2048; \
+	done
+
 crash-test: .venv/.installed-dev
 	@exec $(BIN)/python -m tests.robustness.crash run --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))
-
-fuzz-jwt: .venv/.installed-fuzz
-	@exec $(BIN)/python -m tests.fuzz.jwt $(or $(MINUTES),10)
 
 # For the Python and the platforms of deploy/Dockerfile. What is needed to build is what gunicorn_h1c, which comes as
 # source, and this program itself are built with. The files name no place that packages come from.
@@ -74,10 +83,9 @@ audit: .venv/.installed-dev
 	@$(PIP) -e '.[dev]'
 	@touch .venv/.installed-run $@
 
-.venv/.installed-fuzz: setup.cfg pyproject.toml | $(BIN)/python
-	@echo "Installing Tidemark and its fuzzers into .venv"
+.venv/.installed-fuzz: setup.cfg pyproject.toml | .venv/.installed-dev
 	@$(PIP) -e '.[fuzz]'
-	@touch .venv/.installed-run .venv/.installed-dev $@
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

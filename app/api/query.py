@@ -23,7 +23,11 @@ def documented(parameters: Iterable[Mapping[str, Any]]) -> Parameters:
 
 def check(known: Parameters) -> None:
     """Raises InvalidParam for a parameter of the current request that is not known, or given twice and no list."""
-    for name, values in request.args.lists():
+    try:
+        given = request.args
+    except UnicodeDecodeError:  # bytes as they are, which a client should have percent-encoded
+        raise InvalidParam("the query is not UTF-8") from None
+    for name, values in given.lists():
         if name not in known:
             but = f", only {', '.join(known)}" if known else ""
             raise InvalidParam(f"{name[:_MAX_SHOWN]}: there is no such parameter{but}")
