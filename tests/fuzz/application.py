@@ -18,11 +18,10 @@ from app.domain.roles import Role
 from app.domain.waiting import Until
 from app.factory import create_app
 from app.lean import LeanFlask
-from app.services.authenticate import create_key
 from app.services.wait import WaitRequest
 from app.store.engine import make_engine
-from app.store.keys import add_tenant
 from tests.api.client import PIPELINE, Api
+from tests.tenants import add_key
 
 NOBODY = "none"
 CREDENTIALS = (*(role.value for role in Role), NOBODY)
@@ -93,9 +92,7 @@ class Subject:
 
     def _new_key(self, role: Role) -> str:
         with self.engine.begin() as connection:
-            owner = add_tenant(connection, self.tenant)
-            name = f"{role.value}-{self.requests}"
-            return str(create_key(connection, owner, name, role, by=Role.ADMIN)[1])
+            return add_key(connection, self.tenant, role, f"{role.value}-{self.requests}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
@@ -73,6 +74,18 @@ def _has_no_limit(_: Flask) -> AbstractContextManager[object]:
     return patch.dict(fleet_query._PARAMETERS, limit=lambda values: int(values[0]))
 
 
+def _tells_of_a_key(connection: object, tenant: object, new: keys.NewKey) -> keys.KeyRecord:
+    """As `keys.add`, but there is none."""
+    return keys.KeyRecord(
+        id=new.id,
+        name=new.name,
+        role=new.role,
+        created_at=datetime.now(UTC),
+        last_used_at=None,
+        expires_at=new.expires_at,
+    )
+
+
 OF_ONE_REQUEST = (
     Defect("not_a_server_error", "list_pipelines", _answers("pipelines.list_pipelines", _fails)),
     Defect("content_type_conformance", "read_config", _answers("service.read_config", _is_html)),
@@ -83,7 +96,7 @@ OF_ONE_REQUEST = (
 )
 OF_SEVERAL_REQUESTS = (
     Defect("use_after_free", "delete_api_key", lambda _: patch.object(keys, "revoke")),
-    Defect("ensure_resource_availability", "create_api_key", lambda _: patch.object(keys, "add")),
+    Defect("ensure_resource_availability", "create_api_key", lambda _: patch.object(keys, "add", _tells_of_a_key)),
 )
 API_KEYS = ("create_api_key", "read_api_key", "delete_api_key")
 """The operations that show them together."""
