@@ -6,7 +6,7 @@
 import logging
 from typing import Any
 
-from flask import Flask, Response, json, request
+from flask import Flask, Response, g, json, request
 from werkzeug.exceptions import HTTPException
 
 from app.api import denials
@@ -68,6 +68,7 @@ def _answer(error: TidemarkError) -> Response:
     response = _json(members(error), status_of(error))
     if isinstance(error, errors.Unavailable):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
+        g.failed = not isinstance(error, errors.PipelineInteractionNotDeployed)  # which is as it should be
     elif isinstance(error, errors.AuthenticationFailed | errors.InsufficientPermissions):
         response.headers["WWW-Authenticate"] = _challenge(error)
     elif isinstance(error, errors.PreconditionFailed):

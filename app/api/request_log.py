@@ -1,7 +1,8 @@
 """What is written to the log of requests. nginx keeps the access log; here stands what it cannot know.
 
 A line for each that the server has failed and for each that took long, and at LOG_LEVEL=debug for every one. None has a
-path, a query, a header or a body in it: they hold tokens, keys, and whatever else a client sends.
+path, a query, a header or a body in it: they hold tokens, keys, and whatever else a client sends. That a pipeline is
+recorded as stopped is 503, but no failure, and its clients may ask for as long as they like.
 """
 
 import ipaddress
@@ -59,7 +60,7 @@ def waits() -> None:
 
 
 def _note(response: Response, seconds: float) -> None:
-    failed = response.status_code >= 500
+    failed = response.status_code >= 500 and g.get("failed", True)
     level = logging.INFO if failed or (seconds >= SLOW_SECONDS and "waits" not in g) else logging.DEBUG
     told = {
         "method": request.method if request.method in _METHODS else None,

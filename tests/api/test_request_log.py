@@ -20,6 +20,7 @@ from app.domain.roles import Role
 from app.lean import LeanFlask
 from tests.api.client import ORDERS, PIPELINE, STATS, Api
 from tests.api.conftest import MakeApp
+from tests.serving import free_port
 
 ID = "0123456789abcdef0123456789abcdef"
 Lines = Callable[[], list[dict[str, Any]]]
@@ -91,12 +92,19 @@ def test_who_asks_to_wait_is_not_slow(api: Api, lines: Lines, monkeypatch: pytes
     assert [line["level"] for line in lines()] == ["debug", "debug", "info"]
 
 
-def test_one_that_failed_is_told_whatever_it_took(api: Api, lines: Lines) -> None:
+def test_one_that_failed_is_told_whatever_it_took(make_app: MakeApp, lines: Lines) -> None:
+    logging.getLogger(request_log.__name__).setLevel(logging.INFO)
+    cut_off = Api(make_app(database_url=f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/nothing"))
+    assert [cut_off.stats().status_code, cut_off.get("/healthz").status_code] == [503, 200]
+    (line,) = lines()
+    assert (line["level"], line["status"], line["tenant"]) == ("info", 503, "default")
+
+
+def test_that_a_pipeline_is_stopped_is_no_failure(api: Api, lines: Lines) -> None:
     api.position(1, 1, 0)
     api.set_pipeline("Stopped")
     assert api.stats().status_code == 503
-    (line,) = lines()
-    assert (line["level"], line["status"]) == ("info", 503)
+    assert [line["level"] for line in lines()] == ["debug"]
 
 
 def test_a_defect_is_told_with_its_request(make_app: MakeApp, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,8 @@ def running(
                 "SOCKET": str(socket),
                 "PORT": str(urlsplit(base).port),
                 **environment,
-            }
+            },
+            log=directory / "server.log",
         )
         try:
             yield Site(base=base, directory=directory, server=server, engine=engine)

@@ -1,5 +1,6 @@
 """The real server behind nginx, on a Unix socket and with API keys, as in production."""
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ STALE_SECONDS = 3
 def site(database_url: str, engine: sa.Engine) -> Iterator[Site]:
     needed()
     # So few connections that slow clients would soon have them all, if nginx passed them on.
-    few = {"WORKER_CONNECTIONS": "20"}
+    few = {"WORKER_CONNECTIONS": "20", "LOG_LEVEL": "debug"}
     with (
         TemporaryDirectory(prefix="tidemark-") as made,
         running(database_url, engine, Path(made), PATIENT, **few) as site,
@@ -189,11 +190,21 @@ def test_slow_clients_do_not_hurt_fast_ones(site: Site, key: str) -> None:
     assert {answer.status_code for answer in answers} == {200}
 
 
+def test_a_request_has_one_id_in_both_logs(site: Site, tenant: str, key: str) -> None:
+    answer = site.get("/v0/pipelines/demo/stats", key, X_Request_ID="f" * 32, X_Forwarded_For="192.0.2.7")
+    assert answer.status_code == 404
+    lines = [json.loads(line) for line in (site.directory / "server.log").read_text().splitlines()]
+    (line,) = [line for line in lines if line.get("tenant") == tenant]
+    assert line["request_id"] == site.logged(answer)["request_id"] == answer.headers["X-Request-ID"] != "f" * 32
+    told = (line["route"], line["status"], line["client"], line["level"])
+    assert told == ("/v0/pipelines/<pipeline>/stats", 404, "127.0.0.1", "debug")
+
+
 def test_no_log_holds_a_key_or_a_token(site: Site, key: str) -> None:
     complete = site.complete_token(key)
     answer = site.get(complete, key)
     assert site.logged(answer)["path"] == "/v0/pipelines/demo/completion_status"
-    for name in ("access.log", "error.log", "printed"):
+    for name in ("access.log", "error.log", "printed", "server.log"):
         written = (site.directory / name).read_text()
         assert key not in written
         assert complete.rpartition("ct1_")[2] not in written
