@@ -189,8 +189,7 @@ def test_a_release_that_knows_nothing_of_progress_goes_on_writing(empty_database
     engine = make_engine(empty_database)
     schema.upgrade(empty_database, "0004")
     with engine.begin() as connection:
-        tenant = tenant_id("old")
-        connection.execute(sa.insert(models.Tenant), {"id": tenant, "name": "old"})  # which nobody audited then
+        tenant = tenant_id("default")  # which has always been there
         add_pipeline(connection, tenant)
         connection.execute(sa.insert(models.Connector), before_progress(tenant, 1))
     schema.upgrade(empty_database)
