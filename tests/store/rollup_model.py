@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from math import ceil
 from typing import Any
+from uuid import UUID
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -36,6 +37,26 @@ class Moment:
         if self.interval_seconds is None:
             return self.at + DAY
         return self.at + min(DAY, keep_every + timedelta(seconds=3 * self.interval_seconds))
+
+
+def observation(connector: UUID, moment: Moment) -> dict[str, Any]:
+    """The row of one."""
+    copied = ("version", "epoch_number", "received", "completed", "total_records", "num_parse_errors", "lag_records")
+    also = ("lag_seconds", "progress", "health_status", "interval_seconds")
+    zeros = dict.fromkeys(("completed_version", "total_bytes", "buffered_records", "buffered_bytes"), 0)
+    return (
+        {name: getattr(moment, name) for name in (*copied, *also)}
+        | zeros
+        | {
+            "connector_id": connector,
+            "recorded_at": moment.at,
+            "num_transport_errors": 0,
+            "fatal_error": "gone" if moment.lifecycle == "failed" else None,
+            "end_of_input": moment.lifecycle == "finished",
+            "paused": moment.lifecycle == "paused",
+            "barrier": False,
+        }
+    )
 
 
 def rolled_up(
@@ -111,9 +132,10 @@ def _moved(name: str, before: Moment | None, after: Moment) -> int | None:
         return None
     if old == new:
         return 0
-    if isinstance(new, int):
-        return max(0, new - old)
-    return _total(max(0, new[part] - old[part]) for part in new if part in old)
+    moved = (
+        [max(0, new - old)] if isinstance(new, int) else [max(0, new[part] - old[part]) for part in new if part in old]
+    )
+    return sum(moved) if moved else None
 
 
 def _turned(before: Moment | None, after: Moment) -> bool:

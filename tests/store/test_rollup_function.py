@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.domain.names import Address
 from app.store import models
 from app.store.keys import add_tenant
-from tests.store.rollup_model import MINUTE, Moment, rolled_up
+from tests.store.rollup_model import MINUTE, Moment, observation, rolled_up
 from tests.store.test_activity import add_pipeline, stored
 
 KEEP_EVERY = timedelta(minutes=1)
@@ -24,14 +24,17 @@ ROLLUP = sa.text(
 _MOST = 2**63 - 1
 
 counts = st.one_of(st.integers(0, 20), st.sampled_from([0, _MOST]))
-positions = st.one_of(st.none(), counts, st.dictionaries(st.sampled_from("ab"), counts, min_size=1), st.just({}))
+positions: st.SearchStrategy[Any] = st.one_of(
+    st.none(), counts, st.dictionaries(st.sampled_from("ab"), counts, min_size=1), st.just({})
+)
 gaps = st.one_of(st.integers(0, 5), st.integers(0, 300), st.integers(0, 4 * 1440))
 
 
 @st.composite
 def lives(draw: st.DrawFn) -> list[Moment]:
     """A connector's life, from its first report on, or from where its observations are still kept."""
-    at, version, epoch, life = START, draw(st.sampled_from([0, 0, 6])), 0, []
+    at, version, epoch = START, draw(st.sampled_from([0, 0, 6])), 0
+    life: list[Moment] = []
     for _ in range(draw(st.integers(1, 12))):
         at += draw(gaps) * MINUTE
         removable = life and not life[-1].removed
@@ -90,31 +93,12 @@ def add_connector(connection: sa.Connection, tenant: uuid.UUID) -> uuid.UUID:
 
 def live(connection: sa.Connection, connector: uuid.UUID, life: list[Moment]) -> None:
     """Records a life."""
-    observed = [_observation(connector, moment) for moment in life if not moment.removed]
+    observed = [observation(connector, moment) for moment in life if not moment.removed]
     connection.execute(sa.insert(models.Observation), observed)
     for moment in life:
         if moment.removed:
             removal = {"version": moment.version, "kind": "removed", "at": moment.at, "details": {}}
             connection.execute(sa.insert(models.ConnectorEvent).values(connector_id=connector, **removal))
-
-
-def _observation(connector: uuid.UUID, moment: Moment) -> dict[str, Any]:
-    copied = ("version", "epoch_number", "received", "completed", "total_records", "num_parse_errors", "lag_records")
-    also = ("lag_seconds", "progress", "health_status", "interval_seconds")
-    zeros = dict.fromkeys(("completed_version", "total_bytes", "buffered_records", "buffered_bytes"), 0)
-    return (
-        {name: getattr(moment, name) for name in (*copied, *also)}
-        | zeros
-        | {
-            "connector_id": connector,
-            "recorded_at": moment.at,
-            "num_transport_errors": 0,
-            "fatal_error": "gone" if moment.lifecycle == "failed" else None,
-            "end_of_input": moment.lifecycle == "finished",
-            "paused": moment.lifecycle == "paused",
-            "barrier": False,
-        }
-    )
 
 
 def told(
