@@ -1,7 +1,7 @@
 """What history costs: ``python -m tests.benchmarks.history`` fills a database with observations, and measures.
 
-The bars: a day's rollup under 20 s; retention of a day under 1 s, with no writer waiting for its lock; at most 150 bytes
-an observation, indexes included; recording at most a quarter of a report's cost.
+The bars: a day's rollup under 20 s; retention of a day under 1 s, with no writer waiting for its lock; at most 150
+bytes an observation, indexes included; recording at most a quarter of a report's cost.
 """
 
 import argparse
@@ -11,18 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import sqlalchemy as sa
 
 from app.domain.connector import Report, StreamPosition
-from app.domain.names import Address, tenant_id
+from app.domain.names import Address
 from app.domain.position import Position
 from app.embedded import embedded_postgres
 from app.services import maintenance
-from app.services.maintenance import Plan
 from app.services.report import Addressed, record
 from app.store import schema
 from app.store.engine import make_engine, transact
@@ -90,8 +89,8 @@ def _copy(url: str, making: str) -> None:
         columns = (
             "connector_id, recorded_at, version, epoch_number, received, completed, completed_version, lag_records,"
             " lag_seconds, total_bytes, total_records, buffered_records, buffered_bytes, num_transport_errors,"
-            " num_parse_errors, end_of_input, processing_latency_p99_micros, fatal_error, health_status, paused, barrier,"
-            " progress, interval_seconds"
+            " num_parse_errors, end_of_input, processing_latency_p99_micros, fatal_error, health_status, paused,"
+            " barrier, progress, interval_seconds"
         )
         with (
             source.cursor().copy(making) as made,
