@@ -290,6 +290,18 @@ def test_events_of_an_unknown_or_foreign_pipeline_are_unknown(make_api: Callable
     refused(make_api(Role.ADMIN, tenant="another").get(EVENTS), 404, "UnknownPipelineName")
 
 
+def test_events_of_a_restored_database_are_told_first(api: Api, engine: sa.Engine) -> None:
+    """As docs/compose.md restores them."""
+    expected = eventful(api, engine)
+    mine = "connector_id IN (SELECT id FROM connector WHERE tenant_id = :tenant)"
+    with engine.begin() as connection:
+        sql = f"UPDATE connector_event SET xid = NULL WHERE {mine} AND version = 1"
+        connection.execute(sa.text(sql), {"tenant": api.tenant_id})
+    listed = told(read(api.get(EVENTS))["events"])
+    assert sorted(listed[:4]) == sorted(expected[:4])
+    assert listed[4:] == expected[4:]
+
+
 def test_no_connection_is_held_while_a_client_reads_slowly(
     api: Api, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
