@@ -26,12 +26,14 @@ from app.domain.waiting import Until
 from app.embedded import EmbeddedPostgresError, embedded_postgres
 from app.services.explain import explain
 from app.services.keys import MOST_GRACE, create_key, list_keys, revoke_key, rotate_key
+from app.services.maintenance import Plan, keep_maintained
+from app.services.maintenance import maintain as maintain_once
 from app.services.seats import Seats
 from app.services.tenants import ensure_tenant, make_tenant
 from app.services.waiters import Waiters
 from app.store import health, schema
 from app.store.engine import make_engine, run, transact
-from app.store.partitions import ensure_partitions, keep_partitions
+from app.store.partitions import ensure_partitions
 from app.store.tenants import read_page as read_tenants
 from app.token_text import token_text
 from app.token_wait import EXIT_CODES, wait_for_tokens
@@ -113,8 +115,22 @@ def collect(file: Path) -> None:
     with _database(config) as url:
         with _engine(config, url) as engine:
             health.refuse_unsafe(engine, allow=config.allow_unsafe_database)
-        threading.Thread(target=keep_partitions, args=(url,), name="partitions", daemon=True).start()
+        plan = Plan.of(config, url)
+        threading.Thread(target=keep_maintained, args=(plan,), name="maintenance", daemon=True).start()
         loop.run(url, found, keep_every=config.history_interval, timeout_seconds=config.request_timeout)
+
+
+@commands.command()
+def maintain() -> None:
+    """Roll up what is recorded, and drop what is past its retention, as servers and collectors do by themselves."""
+    config = _config()
+    with _database(config) as url:
+        ensure_partitions(url)
+        done = maintain_once(Plan.of(config, url))
+    if done is None:
+        click.echo("Somebody else is at it.")
+        return
+    click.echo(f"Rolled up: {done.hours} hours, {done.days} days. Dropped: {', '.join(done.dropped) or 'nothing'}.")
 
 
 @commands.group()

@@ -18,6 +18,7 @@ from app.api.docs import docs
 from app.api.events import events
 from app.api.explanation import explanation
 from app.api.fleet import fleet
+from app.api.history import history
 from app.api.pipelines import pipelines
 from app.api.reports import reports
 from app.api.runtime import Runtime
@@ -90,7 +91,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> LeanFlask:
 def _add_routes(app: Flask) -> None:
     api = _Api(app)
     for blueprint in (
-        *(connectors, fleet, tokens, explanation, events, reports, pipelines),
+        *(connectors, fleet, tokens, explanation, events, history, reports, pipelines),
         *(api_keys, tenants, audit, service),
     ):
         api.register_blueprint(blueprint)
