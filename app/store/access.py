@@ -32,11 +32,14 @@ TABLES = {
     "api_key": Access("INSERT, SELECT, UPDATE"),
     "completion_token": Access("INSERT, SELECT", _OF_A_CONNECTOR),
     "connector": Access("INSERT, SELECT, UPDATE", f"tenant_id = {_TENANT}"),
+    "connector_daily": Access("INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
+    "connector_hourly": Access("INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
     "connector_epoch": Access("INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
     "connector_error": Access("DELETE, INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
     "connector_event": Access("INSERT, SELECT", _OF_A_CONNECTOR),
     "observation": Access("INSERT, SELECT", _OF_A_CONNECTOR),
     "pipeline": Access("INSERT, SELECT, UPDATE", f"tenant_id = {_TENANT}"),
+    "rollup": Access("INSERT, SELECT, UPDATE"),
     "tenant": Access("INSERT, SELECT", f"id = {_TENANT}"),
 }
 
