@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from app.store.models import Analyst, Tenant
 from app.store.roles import Names, RoleRefused, installed, make_role, role_name, set_password, settings, strong
 
-_CONNECTIONS = 5
+CONNECTIONS = 5
 # What a session begins with. All but the limit of connections it may change for itself: see docs/reporting.md.
-_SETTINGS = {
+SETTINGS = {
     "default_transaction_read_only": "on",
     "statement_timeout": "60s",
     "lock_timeout": "5s",
@@ -35,9 +35,9 @@ def grant(connection: Connection, tenant: str, role: str) -> str | None:
     connection.exec_driver_sql(make_role(role, login=True))
     _refuse_unconfined(connection, role, names)
     _record(connection, tenant, role)
-    for statement in settings(connection, role, _SETTINGS):
+    for statement in settings(connection, role, SETTINGS):
         connection.exec_driver_sql(statement)
-    connection.exec_driver_sql(f"ALTER ROLE {role} CONNECTION LIMIT {_CONNECTIONS}")
+    connection.exec_driver_sql(f"ALTER ROLE {role} CONNECTION LIMIT {CONNECTIONS}")
     connection.exec_driver_sql(f"GRANT {names.reporting} TO {role}")
     return None if known else _give_password(connection, role)
 

@@ -31,6 +31,8 @@ _NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 _STRENGTH = text("""
     SELECT rolsuper AS "is a superuser", rolbypassrls AS "bypasses row-level security",
            rolcreaterole AS "may make roles", rolcreatedb AS "may make databases", rolreplication AS "may replicate",
+           pg_has_role(oid, 'pg_read_server_files', 'MEMBER') OR pg_has_role(oid, 'pg_write_server_files', 'MEMBER')
+           OR pg_has_role(oid, 'pg_execute_server_program', 'MEMBER') AS "reaches the server's files",
            EXISTS (SELECT FROM pg_class
                     WHERE relnamespace IN (to_regnamespace('public'), to_regnamespace('reporting'))
                       AND pg_has_role(r.oid, relowner, 'MEMBER')) AS "owns tables"
