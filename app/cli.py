@@ -1,6 +1,7 @@
 """The console script ``tidemark``."""
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -24,12 +25,14 @@ from app.domain.waiting import Until
 from app.embedded import EmbeddedPostgresError, embedded_postgres
 from app.services.authenticate import create_key, list_keys, revoke_key
 from app.services.explain import explain
+from app.services.maintenance import Plan, keep_maintained
+from app.services.maintenance import maintain as maintain_once
 from app.services.seats import Seats
 from app.services.waiters import Waiters
 from app.store import analysts, health, roles, schema
 from app.store.engine import make_engine, run, transact
 from app.store.keys import add_tenant
-from app.store.partitions import ensure_partitions, keep_partitions
+from app.store.partitions import ensure_partitions
 from app.token_text import token_text
 from app.token_wait import EXIT_CODES, wait_for_tokens
 
@@ -107,8 +110,26 @@ def collect(file: Path) -> None:
     with _database(config) as url:
         with _engine(config, url) as engine:
             health.refuse_unsafe(engine, config)
-        threading.Thread(target=keep_partitions, args=(url,), name="partitions", daemon=True).start()
+        plan = Plan.of(config, url)
+        threading.Thread(target=keep_maintained, args=(plan,), name="maintenance", daemon=True).start()
         loop.run(url, found, keep_every=config.history_interval, timeout_seconds=config.request_timeout)
+
+
+@commands.command()
+@click.option("--forever", is_flag=True, help="Go on with it, every few minutes, until stopped.")
+def maintain(forever: bool) -> None:
+    """Roll up what is recorded, and drop what is past its retention, as servers and collectors do by themselves."""
+    config = _config()
+    with _database(config) as url:
+        if forever:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what is under way is rolled back, and done again
+            keep_maintained(Plan.of(config, url))
+        ensure_partitions(url)
+        done = maintain_once(Plan.of(config, url))
+    if done is None:
+        click.echo("Somebody else is at it.")
+        return
+    click.echo(f"Rolled up: {done.hours} hours, {done.days} days. Dropped: {', '.join(done.dropped) or 'nothing'}.")
 
 
 @commands.group()

@@ -52,6 +52,8 @@ class Config:
     request_timeout: float = 5.0  # seconds that a request may wait for the database in all
     token_retention: timedelta = timedelta(days=30)
     history_interval: timedelta = timedelta(seconds=10)
+    observation_retention: timedelta = timedelta(days=30)
+    hourly_retention: timedelta = timedelta(days=400)
     log_level: str = "info"
 
     @classmethod
@@ -85,6 +87,8 @@ class Config:
             request_timeout=_number(env, "REQUEST_TIMEOUT", 5.0, 0.1, 300.0),
             token_retention=timedelta(days=_number(env, "TOKEN_RETENTION_DAYS", 30, 1, 3650)),
             history_interval=timedelta(seconds=_number(env, "HISTORY_INTERVAL", 10.0, 0.0, 86400.0)),
+            observation_retention=timedelta(days=_number(env, "OBSERVATION_RETENTION_DAYS", 30, 2, 3650)),
+            hourly_retention=timedelta(days=_number(env, "HOURLY_RETENTION_DAYS", 400, 31, 36500)),
             log_level=_one_of(env, "LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         )
 

@@ -12,9 +12,9 @@ from typing import Any
 from app import logs
 from app.config import Config, ConfigError
 from app.domain.errors import TidemarkError
+from app.services.maintenance import Plan, keep_maintained
 from app.store.engine import make_engine
 from app.store.health import refuse_unsafe
-from app.store.partitions import keep_partitions
 
 _config = Config.read(os.environ)
 _config.check_exposure()
@@ -60,5 +60,7 @@ def on_starting(arbiter: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """A server that runs for months needs partitions all the time; one worker at a time makes them."""
-    threading.Thread(target=keep_partitions, args=(_config.database_url,), name="partitions", daemon=True).start()
+    """A server that runs for months needs partitions and rollups all the time; one worker at a time makes them."""
+    if _config.database_url is not None:
+        plan = Plan.of(_config, _config.database_url)
+        threading.Thread(target=keep_maintained, args=(plan,), name="maintenance", daemon=True).start()

@@ -42,6 +42,8 @@ def test_every_variable_is_read() -> None:
             "REQUEST_TIMEOUT": "1.5",
             "TOKEN_RETENTION_DAYS": "7",
             "HISTORY_INTERVAL": "60",
+            "OBSERVATION_RETENTION_DAYS": "8",
+            "HOURLY_RETENTION_DAYS": "100",
             "LOG_LEVEL": "debug",
         }
     )
@@ -67,6 +69,8 @@ def test_every_variable_is_read() -> None:
         request_timeout=1.5,
         token_retention=timedelta(days=7),
         history_interval=timedelta(minutes=1),
+        observation_retention=timedelta(days=8),
+        hourly_retention=timedelta(days=100),
         log_level="debug",
     )
     assert all(getattr(config, field.name) != getattr(Config(), field.name) for field in fields(Config))
