@@ -22,7 +22,7 @@ UNEXPLAINED = sa.text("""
 
 
 def test_the_columns_are_those_that_are_promised(engine: sa.Engine) -> None:
-    """A column that is gone, or of another type, breaks the promise of docs/reporting.md; a new one is added to the list."""
+    """A column that is gone, or of another type, breaks the promise of docs/reporting.md; a new one joins the list."""
     with engine.connect() as connection:
         assert list(connection.scalars(COLUMNS)) == LISTED
 
