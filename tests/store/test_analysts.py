@@ -277,6 +277,7 @@ def test_who_is_gone_can_be_revoked(database: str) -> None:
     [
         ("CREATE ROLE {role} SUPERUSER", "is a superuser"),
         ("CREATE ROLE {role} BYPASSRLS", "bypasses row-level security"),
+        ("CREATE ROLE {role} NOINHERIT IN ROLE {strong}", "may make roles"),
         ("CREATE ROLE {role} IN ROLE {app}", "served by"),
         ("CREATE ROLE {role} IN ROLE {owner}", "owns tables"),
         ("CREATE ROLE {role} IN ROLE pg_execute_server_program", "reaches the server's files"),
@@ -288,7 +289,9 @@ def test_who_could_not_be_confined_is_refused(database: str, make: str, reason: 
         names = roles.installed(connection)
         assert names is not None
         role = names.app.replace("app", "mighty")
-        connection.exec_driver_sql(make.format(role=role, app=names.app, owner=names.owner))
+        strong = names.app.replace("app", "strong")
+        connection.exec_driver_sql(f"CREATE ROLE {strong} CREATEROLE")
+        connection.exec_driver_sql(make.format(role=role, app=names.app, owner=names.owner, strong=strong))
     engine = make_engine(database)
     try:
         with pytest.raises(roles.RoleRefused, match=reason):
@@ -298,7 +301,7 @@ def test_who_could_not_be_confined_is_refused(database: str, make: str, reason: 
     finally:
         engine.dispose()
         with owner(database) as connection:
-            connection.exec_driver_sql(f"DROP ROLE IF EXISTS {role}")
+            connection.exec_driver_sql(f"DROP ROLE IF EXISTS {role}, {strong}")
 
 
 @pytest.mark.parametrize("of", ["owner", "app", "reporting"])
