@@ -17,6 +17,7 @@ from app.api.connectors import connectors
 from app.api.events import events
 from app.api.explanation import explanation
 from app.api.fleet import fleet
+from app.api.history import history
 from app.api.pipelines import pipelines
 from app.api.reports import reports
 from app.api.runtime import Runtime
@@ -75,7 +76,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> LeanFlask:
 
 def _add_routes(app: Flask) -> None:
     api = _Api(app)
-    for blueprint in (connectors, fleet, tokens, explanation, events, reports, pipelines, api_keys, service):
+    for blueprint in (connectors, fleet, tokens, explanation, events, history, reports, pipelines, api_keys, service):
         api.register_blueprint(blueprint)
     # Given a redirect URL, or it would put the request's Host header into the page.
     settings = {"app_name": "Tidemark", "oauth2RedirectUrl": "/docs/oauth2-redirect.html"}

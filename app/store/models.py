@@ -357,6 +357,7 @@ class ConnectorEvent(Base):
             "version",
             postgresql_where=text("tenant_id IS NOT NULL"),
         ),
+        Index("ix_connector_event_time", "connector_id", "at"),
         Index("ix_connector_event_removal", "connector_id", "version", postgresql_where=text("kind = 'removed'")),
     )
 

@@ -53,6 +53,13 @@ def test_observations_are_thinned_unless_something_but_counters_changes(engine: 
     assert [row.version for row in select(engine, models.Observation, address)] == [1, 4, 6]
 
 
+def test_trouble_is_observed_as_it_begins_and_ends(engine: sa.Engine, address: Address) -> None:
+    for version, completed in enumerate((5, 5, 5, 5, 5, 6, 6)):
+        report(engine, address, version, received=9, completed=completed, status=Status())
+    found = [(row.version, row.progress) for row in select(engine, models.Observation, address)]
+    assert found == [(1, "moving"), (4, "stalled"), (6, "moving")]
+
+
 def test_an_observation_holds_the_lag(engine: sa.Engine, address: Address) -> None:
     most = 2**63 - 1
     report(engine, address, 0, received={"a": most, "b": most}, completed={"a": 0, "b": 0})
