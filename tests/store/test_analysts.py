@@ -339,3 +339,14 @@ def test_a_range_of_time_is_looked_for_in_its_partitions_alone_and_connectors_ar
         scanned = {line for line in found.splitlines() if "never executed" not in line}
         assert set(re.findall(r" on (observation_\w*)", "\n".join(scanned))) == {f"observation_{day:%Y%m%d}"}, found
         assert "hashed SubPlan" in found
+
+
+def test_tokens_of_a_time_are_looked_for_in_their_partitions_alone(acme: str) -> None:
+    day = datetime.now(UTC).date()
+    query = f"""
+        SELECT count(*) FROM reporting.token
+         WHERE token_id >= reporting.first_token('{day}')
+           AND token_id < reporting.first_token('{day + timedelta(days=1)}')"""
+    assert rows(acme, query) == [(2,)]
+    found = plan(acme, f"(ANALYZE, COSTS OFF, TIMING OFF) {query}")
+    assert set(re.findall(r" on (completion_token_\w*)", found)) == {f"completion_token_{day:%Y%m%d}"}, found
