@@ -14,17 +14,20 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import psycopg
 import sqlalchemy as sa
 
+from app.domain.chart import Chart
 from app.domain.connector import Report, StreamPosition
-from app.domain.names import Address
+from app.domain.names import Address, tenant_id
 from app.domain.position import Position
 from app.embedded import embedded_postgres
 from app.services import maintenance
 from app.services.report import Addressed, record
 from app.store import schema
 from app.store.engine import make_engine, transact
+from app.store.history import read_history
 from app.store.keys import add_tenant
 from app.store.partitions import HOURS, OBSERVATIONS, make_partition
 from app.store.retention import drop_partitions
@@ -53,6 +56,7 @@ def main() -> None:
             _say("loading", f"{CONNECTORS * PER_DAY * days:,} observations in {seconds():.0f} s", "")
             _say("size", *size(engine))
             _say("rollup", *rollup(engine, days))
+            _say("charts", *charts(engine, days))
             _say("retention", *retention(engine, days))
 
 
@@ -115,17 +119,40 @@ def size(engine: sa.Engine) -> tuple[str, str]:
 
 
 def rollup(engine: sa.Engine, days: int) -> tuple[str, str]:
-    """The hours of a day, and the day."""
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days // 2 or 1)
+    """The hours of a day, and the day: seconds, and those of them in which the server computed for it."""
+    midnight = _midnight(days // 2 or 1)
     buckets = [Bucket(Grain.HOUR, midnight + timedelta(hours=n)) for n in range(24)] + [Bucket(Grain.DAY, midnight)]
-    taken = []
     with maintenance._turn(engine.url.render_as_string(hide_password=False)) as connection:
         assert connection is not None
-        for bucket in buckets:
-            with taking() as seconds, connection.begin():
-                roll_up(connection, bucket, keep_every=_KEEP_EVERY)
+        with connection.begin():
+            backend = psutil.Process(connection.scalars(sa.text("SELECT pg_backend_pid()")).one())
+        before = backend.cpu_times()
+        with taking() as seconds:
+            for bucket in buckets:
+                with connection.begin():
+                    roll_up(connection, bucket, keep_every=_KEEP_EVERY)
+        after = backend.cpu_times()
+    computed = after.user + after.system - before.user - before.system
+    return f"{seconds():.1f} s a day, {computed:.1f} s of a processor", "20 s"
+
+
+def charts(engine: sa.Engine, days: int) -> tuple[str, str]:
+    """A connector's two days by the quarter of an hour, and by the hour as many days as there are."""
+    address, until = Address(tenant_id("default"), "p3", "orders", "c3"), _midnight(0)
+    told = []
+    for length, step in ((min(days, 2), timedelta(minutes=15)), (min(days, 40), timedelta(hours=1))):
+        chart = Chart(since=until - timedelta(days=length), until=until, step=step)
+        taken = []
+        for _ in range(9):
+            with taking() as seconds, engine.connect() as connection:
+                read_history(connection, address, chart, keep_every=_KEEP_EVERY)
             taken.append(seconds())
-    return f"{sum(taken):.1f} s a day: {sum(taken[:-1]):.1f} its hours, {taken[-1]:.1f} itself", "20 s"
+        told.append(f"{1000 * statistics.median(taken):.0f} ms for {length} days by {step}")
+    return ", ".join(told), ""
+
+
+def _midnight(days_ago: int) -> datetime:
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_ago)
 
 
 def retention(engine: sa.Engine, days: int) -> tuple[str, str]:
