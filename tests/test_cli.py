@@ -47,13 +47,14 @@ def test_keys_are_created_listed_and_revoked(clone: str) -> None:
     assert created.stdout.startswith("tmk_")
     assert created.stdout.count("\n") == 1
     listed = tidemark(clone, "keys", "list", "--tenant", "acme")
-    assert listed.stdout.split()[1:] == ["write", "ci"]
+    assert listed.stdout.split()[1:] == ["write", "-", "-", "ci"]
     again = tidemark(clone, "keys", "create", "--tenant", "acme", "--name", "ci")
     assert (again.returncode, again.stdout) == (1, "")
     assert "'ci' exists" in again.stderr
     assert tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").returncode == 0
     assert tidemark(clone, "keys", "list", "--tenant", "acme").stdout == ""
     assert "Unknown API key 'ci'" in tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").stderr
+    assert tidemark(clone, "tenants", "create", "acme").stderr == "tidemark: A tenant named 'acme' exists\n"
 
 
 def test_maintain_rolls_up_and_says_so(clone: str, clone_engine: sa.Engine) -> None:

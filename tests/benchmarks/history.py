@@ -28,10 +28,10 @@ from app.services.report import Addressed, record
 from app.store import schema
 from app.store.engine import make_engine, transact
 from app.store.history import read_history
-from app.store.keys import add_tenant
 from app.store.partitions import HOURS, OBSERVATIONS, make_partition
 from app.store.retention import drop_partitions
 from app.store.rollups import Bucket, Grain, roll_up
+from tests.tenants import add_tenant
 
 CONNECTORS = 1000
 PER_DAY = 334  # observations of a connector: ten million in thirty days

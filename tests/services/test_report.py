@@ -22,8 +22,8 @@ from app.services.check import Checked
 from app.services.report import Addressed, Recorded, record, remove_connector
 from app.store import models, reports
 from app.store.engine import make_engine, run, transact
-from app.store.keys import add_tenant
 from tests.services.reporting import KEEP_EVERY, check_token, issue, report, send
+from tests.tenants import add_tenant
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from app.domain.status import stale_for
 from app.services.report import remove_connector
 from app.store import models, schema
 from app.store.engine import make_engine, transact
-from app.store.keys import add_tenant
 from tests.services.reporting import report, send
+from tests.tenants import add_tenant
 
 VIEW = sa.text("SELECT * FROM connector_activity WHERE tenant_id = :tenant ORDER BY connector_name")
 AGE = timedelta(seconds=60)

@@ -16,10 +16,10 @@ from app.services.report import remove_connector
 from app.store import analysts, roles
 from app.store.access import TABLES
 from app.store.engine import make_engine, transact
-from app.store.keys import add_tenant
 from app.store.partitions import ensure_partitions
 from tests.roles import applied, connected, grant, owner
 from tests.services.reporting import issue, report, send
+from tests.tenants import add_tenant
 
 TENANTS = ("acme", "umbrella")
 SECRET = "zirconium"  # in whatever text of umbrella's there is

@@ -13,15 +13,15 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from app.config import Config
 from app.domain.connector import Report
 from app.domain.names import Address, tenant_id
-from app.domain.roles import Role
+from app.domain.roles import Role, command_line
 from app.domain.status import ConnectorError, ErrorKind
-from app.services.authenticate import create_key, revoke_key
+from app.services.keys import create_key, revoke_key, rotate_key
 from app.services.maintenance import Plan, maintain
 from app.services.report import remove_connector
+from app.services.tenants import ensure_tenant
 from app.store import health, roles, schema, status
 from app.store.access import TABLES, VIEWS
 from app.store.engine import make_engine, run, statement, transact
-from app.store.keys import add_tenant
 from app.store.partitions import ensure_partitions
 from tests.roles import PASSWORD, applied, connected, drop, grant, login, owner
 from tests.services.reporting import check_token, issue, report, send
@@ -159,8 +159,11 @@ def test_the_app_can_do_all_its_work(app: sa.Engine) -> None:
     send(app, work, Report(if_match=2), timedelta(0))
     transact(app, lambda c: remove_connector(c, work))
     transact(app, lambda c: status.write_pipeline(c, work.tenant, work.pipeline_id, "work", "Paused"))
-    transact(app, lambda c: create_key(c, add_tenant(c, "acme"), "ci", Role.READ, by=Role.ADMIN))
-    transact(app, lambda c: revoke_key(c, tenant_id("acme"), "ci", by=Role.ADMIN))
+    by = command_line("acme")
+    transact(app, lambda c: ensure_tenant(c, by, "acme"))
+    transact(app, lambda c: create_key(c, by, "ci", Role.READ))
+    transact(app, lambda c: rotate_key(c, by, "ci"))
+    transact(app, lambda c: revoke_key(c, by, "ci"))
     checks = run(app, health.check)
     assert (checks["migrated"], checks["role"]) == (True, True)
 
@@ -174,6 +177,8 @@ def test_the_app_can_do_all_its_work(app: sa.Engine) -> None:
         "UPDATE observation SET completed_version = 1",
         "DELETE FROM connector_event",
         "DELETE FROM api_key",
+        "UPDATE audit_event SET actor = 'nobody'",
+        "DELETE FROM audit_event",
         "SELECT * FROM analyst",
         "INSERT INTO analyst (role, tenant_id) SELECT current_user, id FROM tenant",
         "UPDATE alembic_version SET version_num = '0001'",

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from app.domain.names import Address
 from app.store import models
-from app.store.keys import add_tenant
 from app.store.partitions import OBSERVATIONS, make_partition
 from tests.store.rollup_model import MINUTE, Moment, observation, rolled_up
 from tests.store.test_activity import add_pipeline, stored
+from tests.tenants import add_tenant
 
 KEEP_EVERY = timedelta(minutes=1)
 START = datetime(2025, 5, 5, tzinfo=UTC)
