@@ -64,6 +64,8 @@ class Config:
     trusted_proxies: int = 0  # how many, one behind the other, requests come through
     cors_origins: tuple[str, ...] = ()
     allow_unsafe_database: bool = False
+    require_app_role: bool = False
+    app_password: str | None = field(default=None, repr=False)  # for `tidemark db roles` to set
     demo: bool = True
     request_timeout: float = 5.0  # seconds that a request may wait for the database in all
     token_retention: timedelta = timedelta(days=30)
@@ -110,6 +112,8 @@ class Config:
             trusted_proxies=_number(env, "TRUSTED_PROXIES", 0 if socket is None else 1, 0, 10),
             cors_origins=_list(env, "CORS_ORIGINS", _ORIGIN, "an origin such as https://app.example.org"),
             allow_unsafe_database=_flag(env, "ALLOW_UNSAFE_DATABASE", default=False),
+            require_app_role=_flag(env, "REQUIRE_APP_ROLE", default=False),
+            app_password=env.get("APP_PASSWORD"),
             demo=_flag(env, "DEMO", default=True),
             request_timeout=_number(env, "REQUEST_TIMEOUT", 5.0, 0.1, 300.0),
             token_retention=timedelta(days=_number(env, "TOKEN_RETENTION_DAYS", 30, 1, 3650)),

@@ -55,7 +55,7 @@ def on_starting(arbiter: Any) -> None:
         return  # which the application refuses
     engine = make_engine(_config.database_url, pool_size=1, timeout_seconds=_config.request_timeout)
     try:
-        refuse_unsafe(engine, allow=_config.allow_unsafe_database)
+        refuse_unsafe(engine, _config)
     except (ConfigError, TidemarkError) as refused:
         raise RuntimeError(str(refused)) from None  # gunicorn prints what such a one says, and ends
     finally:

@@ -393,3 +393,13 @@ class ConnectorEvent(Base):
     tenant_id: Mapped[UUID | None]  # the connector's
     # Its transaction's number, which orders it: see sql/read_events.sql. Both are null in rows older than they.
     xid: Mapped[Count | None] = mapped_column(server_default=text("CAST(CAST(pg_current_xact_id() AS text) AS bigint)"))
+
+
+class Analyst(Base):
+    """A database role and the one tenant whose rows it reads, by the policies in ``app/store/roles.py``."""
+
+    __tablename__ = "analyst"
+
+    role: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenant.id"))
+    granted_at: Mapped[Created]

@@ -17,6 +17,9 @@ DAYS_AHEAD = 14
 PATIENCE = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _LOCK_TIMEOUT = "2s"
 _TURN = 0x7469_6465_7061_7274  # "tidepart": whoever has this lock makes partitions; the others need not
+_TAKE_TURN = text("SELECT pg_try_advisory_lock(:turn)")
+OWNS = text("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'observation'::regclass")
+"""Whether the role may make and drop partitions: the app's may not, and leaves them to the owner's runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +82,14 @@ HOURS = Partitioned("connector_hourly", "starts_at", _instant, _month, days_back
 def ensure_partitions(url: str, *, days_ahead: int = DAYS_AHEAD) -> None:
     """Makes the partitions of today and of the days ahead, one short transaction each; safe under load.
 
-    Works on a connection of its own. Does nothing where somebody else is at it, and leaves for the next run a
-    partition whose lock is not to be had within two seconds.
+    Works on a connection of its own. Does nothing where somebody else is at it, and for a role that does not own the
+    tables; leaves for the next run a partition whose lock is not to be had within two seconds.
     """
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=PATIENCE)
     with engine.connect() as connection:
         with connection.begin():
             # The lock is the session's: it ends with the connection, however that ends.
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:turn)"), {"turn": _TURN}):
+            if not connection.scalar(OWNS) or not connection.scalar(_TAKE_TURN, {"turn": _TURN}):
                 return
             today = connection.scalars(text("SELECT (now() AT TIME ZONE 'UTC')::date")).one()
         for table in (TOKENS, OBSERVATIONS, HOURS):

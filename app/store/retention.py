@@ -9,7 +9,7 @@ from datetime import date, datetime
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from app.store.partitions import Partitioned
+from app.store.partitions import OWNS, Partitioned
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +31,11 @@ _MADE = """
 def drop_partitions(connection: Connection, table: Partitioned, before: datetime) -> list[str]:
     """Drops the partitions that hold nothing as new as that, in short transactions, and answers their names.
 
-    A partition whose lock is not to be had is left to the next run.
+    A partition whose lock is not to be had is left to the next run, and all are left to one of the tables' owner.
     """
     with connection.begin():
+        if not connection.scalar(OWNS):
+            return []
         expired = list(_expired(connection, table, before.date()))
     dropped = []
     for name, attached in expired:
