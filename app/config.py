@@ -51,6 +51,8 @@ class Config:
     token_retention: timedelta = timedelta(days=30)
     history_interval: timedelta = timedelta(seconds=10)
     log_level: str = "info"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None  # None: the processes tell nothing of themselves
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Config":
@@ -81,6 +83,8 @@ class Config:
             request_timeout=_number(env, "REQUEST_TIMEOUT", 5.0, 0.1, 300.0),
             token_retention=timedelta(days=_number(env, "TOKEN_RETENTION_DAYS", 30, 1, 3650)),
             history_interval=timedelta(seconds=_number(env, "HISTORY_INTERVAL", 10.0, 0.0, 86400.0)),
+            metrics_host=env.get("METRICS_HOST", "127.0.0.1"),
+            metrics_port=_number(env, "METRICS_PORT", 9464, 1, 65535) if "METRICS_PORT" in env else None,
             log_level=_one_of(env, "LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         )
 

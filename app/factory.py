@@ -9,7 +9,7 @@ import flask_smorest
 from flask import Flask, Response
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from app import logs
+from app import logs, metrics
 from app.api import auth, errors, runtime
 from app.api.api_keys import api_keys
 from app.api.body import MAX_BODY
@@ -63,6 +63,8 @@ def create_app(config: Config) -> LeanFlask:
     auth.register(app)
     app.after_request(_finish)
     app.wsgi_app = _patient(app.wsgi_app, config.request_timeout)  # type: ignore[method-assign]  # as Flask documents
+    if config.metrics_port is not None:
+        app.wsgi_app = metrics.measured(app.wsgi_app)  # type: ignore[method-assign]  # as Flask documents
     return app
 
 

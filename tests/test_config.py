@@ -41,6 +41,8 @@ def test_every_variable_is_read() -> None:
             "TOKEN_RETENTION_DAYS": "7",
             "HISTORY_INTERVAL": "60",
             "LOG_LEVEL": "debug",
+            "METRICS_HOST": "::1",
+            "METRICS_PORT": "9000",
         }
     )
     assert config == Config(
@@ -64,6 +66,8 @@ def test_every_variable_is_read() -> None:
         token_retention=timedelta(days=7),
         history_interval=timedelta(minutes=1),
         log_level="debug",
+        metrics_host="::1",
+        metrics_port=9000,
     )
     assert all(getattr(config, field.name) != getattr(Config(), field.name) for field in fields(Config))
 

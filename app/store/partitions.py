@@ -14,6 +14,8 @@ from uuid import UUID
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from app import metrics
+
 log = logging.getLogger(__name__)
 
 DAYS_AHEAD = 14
@@ -50,6 +52,7 @@ def keep_partitions(url: str) -> None:
     while True:
         try:
             ensure_partitions(url)
+            metrics.succeeded("partitions")
         except SQLAlchemyError as error:
             log.warning("partitions were not made: %s", type(error).__name__)
         time.sleep(_EVERY_SECONDS)
