@@ -29,6 +29,7 @@ from app.store import health, schema
 from app.store.engine import make_engine, run, transact
 from app.store.keys import add_tenant
 from app.store.partitions import ensure_partitions, keep_partitions
+from app.store.restore import leave_lost_versions
 from app.token_text import token_text
 from app.token_wait import EXIT_CODES, wait_for_tokens
 
@@ -131,6 +132,15 @@ def check() -> None:
     for name, passed in checks.items():
         click.echo(f"{name}: {'ok' if passed else 'FAILED'}")
     sys.exit(0 if all(checks.values()) else 1)
+
+
+@db.command()
+def restored() -> None:
+    """Go on after the database was restored to an earlier point, before anything else uses it."""
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        number = transact(engine, leave_lost_versions)
+    click.echo(f"Versions of {number} connectors go on beyond any that were lost.")
 
 
 @commands.group()
