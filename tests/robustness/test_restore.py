@@ -118,7 +118,7 @@ def one(database: Cluster, sql: str) -> Any:
 
 @contextmanager
 def server_on(database: Cluster) -> Iterator[Server]:
-    server = Server({"DATABASE_URL": database.url, "HISTORY_INTERVAL": "0"})
+    server = Server({"DATABASE_URL": database.url, "HISTORY_INTERVAL": "0", "WORKERS": "1"})
     try:
         yield server
     finally:
