@@ -1,11 +1,13 @@
 """The console script ``tidemark``."""
 
 import os
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,12 +25,14 @@ from app.domain.waiting import Until
 from app.embedded import EmbeddedPostgresError, embedded_postgres
 from app.services.authenticate import create_key, list_keys, revoke_key
 from app.services.explain import explain
+from app.services.maintenance import Plan, keep_maintained
+from app.services.maintenance import maintain as maintain_once
 from app.services.seats import Seats
 from app.services.waiters import Waiters
-from app.store import health, schema
+from app.store import analysts, health, roles, schema
 from app.store.engine import make_engine, run, transact
 from app.store.keys import add_tenant
-from app.store.partitions import ensure_partitions, keep_partitions
+from app.store.partitions import ensure_partitions
 from app.store.restore import leave_lost_versions
 from app.token_text import token_text
 from app.token_wait import EXIT_CODES, wait_for_tokens
@@ -41,6 +45,7 @@ _EXPLAINED = (
     ConfigError,
     EmbeddedPostgresError,
     TidemarkError,
+    roles.RoleRefused,
     schema.MigrationTurnTimeout,
 )
 
@@ -105,9 +110,27 @@ def collect(file: Path) -> None:
         raise click.ClickException(str(error)) from None
     with _database(config) as url:
         with _engine(config, url) as engine:
-            health.refuse_unsafe(engine, allow=config.allow_unsafe_database)
-        threading.Thread(target=keep_partitions, args=(url,), name="partitions", daemon=True).start()
+            health.refuse_unsafe(engine, config)
+        plan = Plan.of(config, url)
+        threading.Thread(target=keep_maintained, args=(plan,), name="maintenance", daemon=True).start()
         loop.run(url, found, keep_every=config.history_interval, timeout_seconds=config.request_timeout)
+
+
+@commands.command()
+@click.option("--forever", is_flag=True, help="Go on with it, every few minutes, until stopped.")
+def maintain(forever: bool) -> None:
+    """Roll up what is recorded, and drop what is past its retention, as servers and collectors do by themselves."""
+    config = _config()
+    with _database(config) as url:
+        if forever:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what is under way is rolled back, and done again
+            keep_maintained(Plan.of(config, url))
+        ensure_partitions(url)
+        done = maintain_once(Plan.of(config, url))
+    if done is None:
+        click.echo("Somebody else is at it.")
+        return
+    click.echo(f"Rolled up: {done.hours} hours, {done.days} days. Dropped: {', '.join(done.dropped) or 'nothing'}.")
 
 
 @commands.group()
@@ -129,9 +152,70 @@ def check() -> None:
     config = _config()
     with _url(config) as url, _engine(config, url) as engine:
         checks = run(engine, health.check)
+    failed = health.failed(checks, replace(config, allow_unsafe_database=False))
     for name, passed in checks.items():
-        click.echo(f"{name}: {'ok' if passed else 'FAILED'}")
-    sys.exit(0 if all(checks.values()) else 1)
+        click.echo(f"{name}: {'ok' if passed else 'FAILED' if name in failed else 'stronger than need be'}")
+    sys.exit(1 if failed else 0)
+
+
+@db.command("roles")
+@click.option("--app", default=roles.APP, show_default=True, help="The role that serves and collects.")
+@click.option("--reporting", default=roles.REPORTING, show_default=True, help="The group that analysts belong to.")
+@click.option(
+    "--apply", "at_once", is_flag=True, help="Carry them out, and set the app's APP_PASSWORD if there is one."
+)
+def db_roles(app: str, reporting: str, at_once: bool) -> None:
+    """Print the statements that make the database's roles and grant them what they may do."""
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        names = roles.Names(
+            owner=run(engine, roles.owner), app=roles.role_name(app), reporting=roles.role_name(reporting)
+        )
+        if at_once:
+            roles.apply(url, names, config.app_password)
+            click.echo(f"{names.app} and {names.reporting} may do what they need, and no more.")
+        else:
+            click.echo(
+                "".join(f"{statement};\n" for statement in run(engine, lambda c: [*roles.script(c, names)])), nl=False
+            )
+
+
+@commands.group()
+def reporting() -> None:
+    """Analysts: database roles that read one tenant's rows."""
+
+
+_ANALYST = click.option("--role", required=True, help="The database role's name.")
+
+
+@reporting.command("grant")
+@click.option("--tenant", required=True, help="The tenant's name.")
+@_ANALYST
+def reporting_grant(tenant: str, role: str) -> None:
+    """Let a role read a tenant's rows. Prints the password of a role that is made for it, once, and nothing else."""
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        password = transact(engine, lambda c: analysts.grant(c, tenant, role))
+    if password is not None:
+        click.echo(password)
+
+
+@reporting.command("revoke")
+@_ANALYST
+def reporting_revoke(role: str) -> None:
+    """Let a role read nothing any more, from its next statement on. The role itself stays."""
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        transact(engine, lambda c: analysts.revoke(c, role))
+
+
+@reporting.command("list")
+def reporting_list() -> None:
+    """List the roles and the tenants they read: role, tenant."""
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        for analyst in run(engine, analysts.read):
+            click.echo(f"{analyst.role}  {analyst.tenant}")
 
 
 @db.command()
@@ -288,6 +372,7 @@ def _engine(config: Config, url: str) -> Iterator[Engine]:
 
 def _upgrade(url: str) -> None:
     schema.upgrade(url)
+    roles.renew(url)
     ensure_partitions(url)
 
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -46,10 +46,14 @@ class Config:
     auth_provider: AuthProvider = AuthProvider.NONE
     allow_unauthenticated: bool = False
     allow_unsafe_database: bool = False
+    require_app_role: bool = False
+    app_password: str | None = field(default=None, repr=False)  # for `tidemark db roles` to set
     demo: bool = True
     request_timeout: float = 5.0  # seconds that a request may wait for the database in all
     token_retention: timedelta = timedelta(days=30)
     history_interval: timedelta = timedelta(seconds=10)
+    observation_retention: timedelta = timedelta(days=30)
+    hourly_retention: timedelta = timedelta(days=400)
     log_level: str = "info"
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None  # None: the processes tell nothing of themselves
@@ -79,10 +83,14 @@ class Config:
             auth_provider=_auth_provider(env),
             allow_unauthenticated=_flag(env, "ALLOW_UNAUTHENTICATED", default=False),
             allow_unsafe_database=_flag(env, "ALLOW_UNSAFE_DATABASE", default=False),
+            require_app_role=_flag(env, "REQUIRE_APP_ROLE", default=False),
+            app_password=env.get("APP_PASSWORD"),
             demo=_flag(env, "DEMO", default=True),
             request_timeout=_number(env, "REQUEST_TIMEOUT", 5.0, 0.1, 300.0),
             token_retention=timedelta(days=_number(env, "TOKEN_RETENTION_DAYS", 30, 1, 3650)),
             history_interval=timedelta(seconds=_number(env, "HISTORY_INTERVAL", 10.0, 0.0, 86400.0)),
+            observation_retention=timedelta(days=_number(env, "OBSERVATION_RETENTION_DAYS", 30, 2, 3650)),
+            hourly_retention=timedelta(days=_number(env, "HOURLY_RETENTION_DAYS", 400, 31, 36500)),
             metrics_host=env.get("METRICS_HOST", "127.0.0.1"),
             metrics_port=_number(env, "METRICS_PORT", 9464, 1, 65535) if "METRICS_PORT" in env else None,
             log_level=_one_of(env, "LOG_LEVEL", "info", ("debug", "info", "warning", "error")),

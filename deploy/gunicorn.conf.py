@@ -15,9 +15,8 @@ from app.config import Config, ConfigError
 
 _config = Config.read(os.environ)
 _config.check_exposure()
-if (
-    _config.metrics_port is not None and "PROMETHEUS_MULTIPROC_DIR" not in os.environ
-):  # which it is when this is read again
+# It is there already when a reload reads this again.
+if _config.metrics_port is not None and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     # Before prometheus-client is imported, which looks for it just then.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="tidemark-metrics-")
 
@@ -26,9 +25,9 @@ from prometheus_client.multiprocess import mark_process_dead
 from app import logs, metrics, private_port
 from app.api import runtime, vitals
 from app.domain.errors import TidemarkError
+from app.services.maintenance import Plan, keep_maintained
 from app.store.engine import make_engine
 from app.store.health import refuse_unsafe
-from app.store.partitions import keep_partitions
 
 chdir = str(Path(__file__).parents[1])
 wsgi_app = "wsgi:app"
@@ -65,7 +64,7 @@ def on_starting(arbiter: Any) -> None:
         return  # which the application refuses
     engine = make_engine(_config.database_url, pool_size=1, timeout_seconds=_config.request_timeout)
     try:
-        refuse_unsafe(engine, allow=_config.allow_unsafe_database)
+        refuse_unsafe(engine, _config)
     except (ConfigError, TidemarkError) as refused:
         raise RuntimeError(str(refused)) from None  # gunicorn prints what such a one says, and ends
     finally:
@@ -73,8 +72,9 @@ def on_starting(arbiter: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """A server that runs for months needs partitions all the time; one worker at a time makes them."""
-    _start("partitions", keep_partitions, _config.database_url)
+    """A server that runs for months needs partitions and rollups all the time; one worker at a time makes them."""
+    if _config.database_url is not None:
+        _start("maintenance", keep_maintained, Plan.of(_config, _config.database_url))
     if _config.metrics_port is not None:
         private_port.serve(private_port.opened(_config.metrics_host, _config.metrics_port), metrics.application())
         _start("vitals", vitals.keep_looking, runtime.of(worker.wsgi))

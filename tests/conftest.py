@@ -75,6 +75,13 @@ def copied(database_server: str) -> Iterator[Callable[[str], str]]:
         yield lambda url: made.enter_context(_database(database_server, sa.make_url(url).database or ""))
 
 
+@pytest.fixture(scope="module")
+def module_clone(database_server: str, template_database: str) -> Iterator[str]:
+    """The URL of a fresh database, for the tests of one module that read what it was filled with."""
+    with _database(database_server, template_database) as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def database_url(database_server: str, template_database: str) -> Iterator[str]:
     """The URL of the database that most tests share. Each isolates itself by a tenant of its own."""

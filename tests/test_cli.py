@@ -11,6 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.domain.names import Address, tenant_id
+from app.store import roles
+from tests.roles import PASSWORD, applied, connected, drop, login, names_for, owner
 from tests.services.reporting import issue, report
 
 TIDEMARK = str(Path(sys.executable).parent / "tidemark")
@@ -221,3 +223,41 @@ def test_token_wait_ends_with_1_for_what_is_no_token(clone: str, token: str, why
     waited = tidemark(clone, "token", "wait", token)
     assert (waited.returncode, waited.stdout) == (1, "")
     assert why in waited.stderr
+
+
+def test_db_roles_prints_the_statements_that_it_applies(clone: str) -> None:
+    names = names_for(clone)
+    options = ["--app", names.app, "--reporting", names.reporting]
+    printed = tidemark(clone, "db", "roles", *options)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert f"CREATE POLICY app ON public.connector TO {names.app} USING (true);\n" in printed.stdout
+    with owner(clone) as connection:
+        assert roles.installed(connection) is None
+    try:
+        applied = tidemark(clone, "db", "roles", *options, "--apply", APP_PASSWORD=PASSWORD)
+        assert applied.returncode == 0, applied.stderr
+        app = login(clone, names.app)
+        assert "role: ok" in tidemark(app, "db", "check", REQUIRE_APP_ROLE="1").stdout
+        assert "InsufficientPrivilege" in tidemark(app, "db", "roles", *options, "--apply").stderr
+    finally:
+        drop(clone, names)
+
+
+def test_too_strong_a_role_is_told_of_and_refused_where_the_app_s_is_required(clone: str) -> None:
+    told = tidemark(clone, "db", "check")
+    assert (told.returncode, "role: stronger than need be" in told.stdout) == (0, True)
+    refused = tidemark(clone, "serve", REQUIRE_APP_ROLE="1")
+    assert refused.returncode != 0
+    assert re.search("its role .*owns tables.*REQUIRE_APP_ROLE=1", refused.stderr)
+
+
+def test_analysts_are_granted_listed_and_revoked(clone: str) -> None:
+    with applied(clone) as names:
+        role = names.app.replace("app", "ana")
+        granted = tidemark(clone, "reporting", "grant", "--tenant", "default", "--role", role)
+        assert granted.returncode == 0, granted.stderr
+        with connected(login(clone, role, granted.stdout.strip())) as connection:
+            assert connection.scalar(sa.text("SELECT current_user")) == role
+        assert tidemark(clone, "reporting", "list").stdout == f"{role}  default\n"
+        assert tidemark(clone, "reporting", "revoke", "--role", role).returncode == 0
+        assert f"the role '{role}' is no analyst's" in tidemark(clone, "reporting", "revoke", "--role", role).stderr

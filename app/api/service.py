@@ -17,7 +17,7 @@ from app.store.engine import run
 
 service = Blueprint("service", __name__, description="The server itself")
 
-_CHECKS = dict.fromkeys(("database", "migrated", "primary", *health.DURABILITY), True)
+_CHECKS = dict.fromkeys(("database", "migrated", "primary", *health.DURABILITY, health.ROLE), True)
 
 
 @service.route("/v0/config")
@@ -90,7 +90,8 @@ def readyz() -> dict[str, Any]:
     """Whether the server can do its work
 
     Required role: none. The database is reachable, migrated, a primary, and does not lose what it has acknowledged
-    (where `ALLOW_UNSAFE_DATABASE=1` permits that, it is told and does not count).
+    (where `ALLOW_UNSAFE_DATABASE=1` permits that, it is told and does not count); and the server's database role can do
+    no more than it need (`role`, which counts only with `REQUIRE_APP_ROLE=1`).
     """
     checks = _checks()
     if failed := _failed(checks):
@@ -110,8 +111,7 @@ def read_authentication() -> Response:
 
 
 def _failed(checks: dict[str, bool]) -> list[str]:
-    tolerated = health.DURABILITY if runtime.current().config.allow_unsafe_database else ()
-    return [name for name, passed in checks.items() if not passed and name not in tolerated]
+    return health.failed(checks, runtime.current().config)
 
 
 def _checks() -> dict[str, bool]:

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.config import AuthProvider
+from app.store.roles import strong
 from tests.api.client import ORDERS, PIPELINE, REPORTS, STATS, Api, refused
 from tests.api.conftest import MakeApp, engine_of
 from tests.occupied import occupied
@@ -130,8 +131,16 @@ def test_a_process_with_its_database_is_ready(make_app: MakeApp) -> None:
     api = Api(make_app())
     answer = api.get("/readyz")
     checks = (answer.get_json().get("details") or answer.get_json())["checks"]
-    assert checks.keys() == {"database", "migrated", "primary", "fsync", "full_page_writes", "synchronous_commit"}
-    durable = all(checks.values())
+    assert checks.keys() == {
+        "database",
+        "migrated",
+        "primary",
+        "fsync",
+        "full_page_writes",
+        "synchronous_commit",
+        "role",
+    }
+    durable = all(passed for name, passed in checks.items() if name != "role")
     assert answer.status_code == (200 if durable else 503)
     assert api.get("/v0/cluster_healthz").get_json()["all_healthy"] is durable
 
@@ -174,3 +183,14 @@ def refused_as_unavailable(response: Any, started: float) -> None:
     assert monotonic() - started < 2.0
     refused(response, 503, "ServiceUnavailable")
     assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_a_server_whose_role_is_stronger_than_it_need_be_is_ready_unless_that_is_required(
+    make_app: MakeApp, engine: sa.Engine
+) -> None:
+    with engine.connect() as connection:
+        weak = not strong(connection)
+    assert Api(make_app(allow_unsafe_database=True)).get("/readyz").status_code == 200
+    answer = Api(make_app(allow_unsafe_database=True, require_app_role=True)).get("/readyz")
+    assert answer.status_code == (200 if weak else 503)
+    assert (answer.get_json().get("details") or answer.get_json())["checks"]["role"] is weak

@@ -24,9 +24,10 @@ from tests.robustness.cluster import Cluster
 from tests.serving import free_port, until
 
 PASSWORD = "p@ss/w:rd #%$ü"
-SERVICES = services({"POSTGRES_PASSWORD": PASSWORD})
+SECRETS = {"POSTGRES_PASSWORD": PASSWORD, "APP_PASSWORD": PASSWORD[::-1]}
+SERVICES = services(SECRETS)
 PAGE = (ROOT / "docs" / "compose.md").read_text()
-OURS = ("migrate", "web", "collector")
+OURS = ("migrate", "maintain", "web", "collector")
 
 _SECRET = re.compile(r"PASSWORD|SECRET|TOKEN(?!_RETENTION)|KEY")
 _UNITS = {"s": 1, "m": 60}
@@ -42,10 +43,12 @@ def test_it_conforms_to_the_compose_specification() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.parametrize("environment", [{}, {"POSTGRES_PASSWORD": ""}])
-def test_it_refuses_to_be_read_without_the_password(environment: dict[str, str]) -> None:
-    with pytest.raises(Refused, match=r"POSTGRES_PASSWORD.*docs/compose\.md"):
-        services(environment)
+@pytest.mark.parametrize("missing", SECRETS)
+@pytest.mark.parametrize("environment", [{}, dict.fromkeys(SECRETS, "")])
+def test_it_refuses_to_be_read_without_the_passwords(environment: dict[str, str], missing: str) -> None:
+    others = {name: value for name, value in SECRETS.items() if name != missing}
+    with pytest.raises(Refused, match=rf"{missing}.*docs/compose\.md"):
+        services(environment | others)
 
 
 def test_no_secret_has_a_default() -> None:
@@ -53,7 +56,7 @@ def test_no_secret_has_a_default() -> None:
     for service in unfilled.values():
         for name, value in service.get("environment", {}).items():
             if _SECRET.search(name):
-                assert value is None or value.startswith("${POSTGRES_PASSWORD:?"), name
+                assert value is None or value.startswith(("${POSTGRES_PASSWORD:?", "${APP_PASSWORD:?")), name
             assert not re.search(r"://[^/]*:[^/]*@", value or ""), f"{name} holds a password"
     variables = re.findall(r"\$\{(\w+)(:?-?)", COMPOSE.read_text())
     assert [name for name, rule in variables if "-" in rule] == ["LISTEN"]
@@ -68,8 +71,8 @@ def test_docker_compose_itself_refuses_too() -> None:
         pytest.skip("Docker Compose is not installed")
     bare = {"PATH": os.environ["PATH"]}
     refused = subprocess.run(compose, env=bare, capture_output=True, text=True)
-    assert (refused.returncode != 0, "POSTGRES_PASSWORD" in refused.stderr) == (True, True)
-    subprocess.run(compose, env=bare | {"POSTGRES_PASSWORD": "x"}, check=True)
+    assert (refused.returncode != 0, "_PASSWORD" in refused.stderr) == (True, True)
+    subprocess.run(compose, env=bare | dict.fromkeys(SECRETS, "x"), check=True)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -105,6 +108,7 @@ def test_services_start_in_order() -> None:
     }
     assert order == {
         "migrate": [("postgres", "service_healthy")],
+        "maintain": [("migrate", "service_completed_successfully")],
         "web": [("migrate", "service_completed_successfully")],
         "nginx": [("web", "service_healthy")],
         "collector": [("migrate", "service_completed_successfully")],
@@ -189,11 +193,14 @@ def test_what_an_engine_would_run_runs(machine: Machine) -> None:
     machine.mount("/run/tidemark", volume["o"])
 
     early, said = machine.run(SERVICES["web"], SERVICES["web"]["command"])
-    assert (early, "tidemark db upgrade" in said) == (1, True)
+    assert (early, "Traceback" in said) == (1, False)
     assert not machine.healthy(SERVICES["collector"])
+    assert not machine.healthy(SERVICES["maintain"])
     migrated, said = machine.run(SERVICES["migrate"], SERVICES["migrate"]["command"])
     assert migrated == 0, said
     assert machine.healthy(SERVICES["collector"])
+    assert machine.run(SERVICES["migrate"], SERVICES["migrate"]["command"])[0] == 0, "it may be run again"
+    check_maintain(machine)
 
     assert machine.command == SERVICES["web"]["command"]
     assert not machine.healthy(SERVICES["web"])
@@ -205,6 +212,28 @@ def test_what_an_engine_would_run_runs(machine: Machine) -> None:
         check_collector(machine, key)
         check_nginx(machine)
     assert not machine.healthy(SERVICES["web"])
+
+
+def check_maintain(machine: Machine) -> None:
+    """That it does what the others may not: the partitions that migrate has made are gone, and it makes them anew."""
+    engine = sa.create_engine(
+        f"postgresql+psycopg://127.0.0.1:{machine.outside['PGPORT']}/tidemark",
+        connect_args={"user": "tidemark", "password": PASSWORD},
+        poolclass=sa.NullPool,
+    )
+
+    def partitions() -> list[str]:
+        found = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'observation'::regclass"
+        with engine.connect() as connection:
+            return [name for name in connection.scalars(sa.text(found)) if not name.endswith("_default")]
+
+    made = partitions()
+    with engine.begin() as connection:
+        for name in made:
+            connection.exec_driver_sql(f"DROP TABLE {name}")
+    with running(machine, "maintain"):
+        until(lambda: sorted(partitions()) == sorted(made))
+        until(lambda: machine.healthy(SERVICES["maintain"]))
 
 
 def first_key(machine: Machine) -> str:

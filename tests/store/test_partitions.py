@@ -1,7 +1,6 @@
 import re
 import threading
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,7 +9,7 @@ import sqlalchemy as sa
 from app.domain.names import Address, tenant_id
 from app.store import models
 from app.store.engine import make_engine, statement
-from app.store.partitions import DAYS_AHEAD, ensure_partitions, keep_partitions
+from app.store.partitions import DAYS_AHEAD, ensure_partitions
 from tests.services.reporting import check_token, issue, report
 
 ADDRESS = Address(tenant_id("default"), "demo", "orders", "billing")
@@ -127,25 +126,6 @@ def put_back(engine: sa.Engine, partition: str) -> None:
             connection.execute(sa.text(f"ALTER TABLE completion_token DETACH PARTITION {partition}"))
             connection.execute(sa.text(f"INSERT INTO completion_token SELECT * FROM {partition}"))
             connection.execute(sa.text(f"DROP TABLE {partition}"))
-
-
-def test_the_keeper_survives_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Enough(Exception):
-        pass
-
-    pauses: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 2:
-            raise Enough
-
-    monkeypatch.setattr(
-        "app.store.partitions.time", SimpleNamespace(sleep=sleep)
-    )  # its own only: other threads sleep, too
-    with pytest.raises(Enough):
-        keep_partitions("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
-    assert len(pauses) == 2
 
 
 def test_a_token_is_looked_up_by_its_keys_whatever_the_planner_knows(clone: str, clone_engine: sa.Engine) -> None:

@@ -25,7 +25,7 @@ WITH closed AS (
                connector_id, recorded_at, version, epoch_number, received, completed, completed_version, lag_records,
                lag_seconds, total_bytes, total_records, buffered_records, buffered_bytes, num_transport_errors,
                num_parse_errors, end_of_input, processing_latency_p99_micros, fatal_error, health_status, paused,
-               barrier
+               barrier, progress, interval_seconds
            )
     SELECT r.*
       FROM json_to_recordset(CAST(:observations AS json)) AS r (
@@ -33,7 +33,7 @@ WITH closed AS (
                completed jsonb, completed_version bigint, lag_records numeric, lag_seconds float8, total_bytes bigint,
                total_records bigint, buffered_records bigint, buffered_bytes bigint, num_transport_errors bigint,
                num_parse_errors bigint, end_of_input bool, processing_latency_p99_micros bigint, fatal_error text,
-               health_status text, paused bool, barrier bool
+               health_status text, paused bool, barrier bool, progress text, interval_seconds float8
            )
 ), incoming AS (
     SELECT r.*

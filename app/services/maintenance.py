@@ -1,0 +1,152 @@
+"""Maintenance: partitions for what is to come, rollups of what has been, and an end for what is past its retention."""
+
+import logging
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from sqlalchemy import Connection, NullPool, create_engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import metrics
+from app.config import Config
+from app.store.partitions import HOURS, OBSERVATIONS, PATIENCE, TOKENS, ensure_partitions
+from app.store.retention import drop_partitions
+from app.store.rollups import Bucket, roll_up, stale_days, stale_hours
+
+_log = logging.getLogger(__name__)
+
+_EVERY_SECONDS = (240.0, 360.0)  # not all processes at once
+_ALL_EVERY_SECONDS = 6 * 3600.0
+_RECENT = timedelta(days=2)
+_FRESH = timedelta(minutes=4)
+_SLACK = timedelta(days=1)  # a token is answered by its id before its row is gone, whatever the clocks say
+_TURN = 0x7469_6465_6D61_696E  # "tidemain": whoever has this lock maintains; the others need not
+_SETTINGS = {
+    "timezone": "UTC",
+    "jit": "off",
+    "work_mem": "64MB",
+    "statement_timeout": "10min",
+    "lock_timeout": "5s",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to maintain, and how long things are kept. Daily rollups, and transitions, are kept for ever."""
+
+    url: str
+    history_interval: timedelta
+    observation_retention: timedelta
+    hourly_retention: timedelta
+    token_retention: timedelta
+
+    @classmethod
+    def of(cls, config: Config, url: str) -> Self:
+        """As configured."""
+        return cls(
+            url=url,
+            history_interval=config.history_interval,
+            observation_retention=config.observation_retention,
+            hourly_retention=config.hourly_retention,
+            token_retention=config.token_retention,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintained:
+    """What a run has done."""
+
+    hours: int
+    days: int
+    dropped: tuple[str, ...]
+
+
+def keep_maintained(plan: Plan) -> None:
+    """Maintains now and every few minutes, for ever; at first, and every few hours, all that there is.
+
+    A run that fails is left to the next one.
+    """
+    all_due = time.monotonic()
+    while True:
+        everything = time.monotonic() >= all_due
+        try:
+            if everything:
+                ensure_partitions(plan.url)
+                maintain(plan)
+                all_due = time.monotonic() + _ALL_EVERY_SECONDS
+            else:
+                roll_up_recent(plan)
+            metrics.succeeded("maintenance")
+        except SQLAlchemyError as error:
+            _log.warning("maintenance failed, trying again: %s", type(error).__name__)
+        time.sleep(random.uniform(*_EVERY_SECONDS))  # noqa: S311 - no secret
+
+
+def maintain(plan: Plan) -> Maintained | None:
+    """Rolls up all that is to be, then drops what is past its retention; None where somebody else is at it.
+
+    Doing it twice changes nothing, and one that ends in the middle is made good by the next.
+    """
+    with _turn(plan.url) as connection:
+        if connection is None:
+            return None
+        now = _now(connection)
+        hours, days = _roll_up(connection, plan, now - plan.observation_retention, fresh_for=timedelta(0))
+        dropped = [
+            name
+            for table, retention in (
+                (OBSERVATIONS, plan.observation_retention),
+                (HOURS, plan.hourly_retention),
+                (TOKENS, plan.token_retention + _SLACK),
+            )
+            for name in drop_partitions(connection, table, now - retention)
+        ]
+    return Maintained(hours=hours, days=days, dropped=tuple(dropped))
+
+
+def roll_up_recent(plan: Plan) -> None:
+    """Rolls up what has changed in the last days, unless somebody has just done so, or is at it."""
+    with _turn(plan.url) as connection:
+        if connection is not None:
+            _roll_up(connection, plan, _now(connection) - _RECENT, fresh_for=_FRESH)
+
+
+def _roll_up(connection: Connection, plan: Plan, since: datetime, *, fresh_for: timedelta) -> tuple[int, int]:
+    """Hours first: a day is to be rolled up when one of its hours was."""
+    with connection.begin():
+        hours = stale_hours(connection, since, fresh_for=fresh_for)
+    _roll_up_each(connection, plan, hours)
+    with connection.begin():
+        days = stale_days(connection, since)
+    _roll_up_each(connection, plan, days)
+    return len(hours), len(days)
+
+
+def _roll_up_each(connection: Connection, plan: Plan, buckets: Sequence[Bucket]) -> None:
+    for bucket in buckets:
+        with connection.begin():
+            roll_up(connection, bucket, keep_every=plan.history_interval)
+
+
+def _now(connection: Connection) -> datetime:
+    with connection.begin():
+        return connection.scalars(select(func.now())).one()
+
+
+@contextmanager
+def _turn(url: str) -> Iterator[Connection | None]:
+    """A connection of its own, in no transaction; None where somebody else has the turn.
+
+    The lock is the session's: it ends with the connection, however that ends.
+    """
+    options = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=PATIENCE | {"options": options})
+    with engine.connect() as connection:
+        with connection.begin():
+            mine = connection.scalar(select(func.pg_try_advisory_lock(_TURN)))
+        yield connection if mine else None

@@ -1,0 +1,371 @@
+"""Maintenance: what is rolled up when, what is dropped when, and that nobody else is in its way."""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from app.domain.errors import CompletionTokenExpired
+from app.domain.names import Address, tenant_id
+from app.domain.token import TokenId, TokenStatus
+from app.services import maintenance
+from app.services.maintenance import Maintained, Plan, keep_maintained, maintain, roll_up_recent
+from app.store import retention, rollups
+from app.store.models import ConnectorDaily, ConnectorHourly, Observation, Rollup
+from app.store.partitions import HOURS, OBSERVATIONS, TOKENS, Partitioned, make_partition
+from tests.services.reporting import check_token, issue, report
+from tests.serving import until
+from tests.store.rollup_model import Moment, observation
+
+ADDRESS = Address(tenant_id("default"), "demo", "orders", "billing")
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def plan(clone: str) -> Plan:
+    return Plan(
+        url=clone,
+        history_interval=timedelta(seconds=10),
+        observation_retention=timedelta(days=30),
+        hourly_retention=timedelta(days=400),
+        token_retention=timedelta(days=30),
+    )
+
+
+def midnight(days_ago: int) -> datetime:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=days_ago)
+
+
+def observe(engine: sa.Engine, *times: datetime, version: int = 1) -> None:
+    """Observations of the connector, one record more each; the first version makes it known."""
+    if version == 1:
+        report(engine, ADDRESS, 0, received=1, completed=1)
+    moments = [
+        Moment(at=at, version=version + n, total_records=version + n, interval_seconds=60) for n, at in enumerate(times)
+    ]
+    with engine.begin() as connection:
+        connection.execute(
+            sa.delete(Observation).where(Observation.recorded_at > sa.func.now() - sa.text("interval '1 h'"))
+        )
+        connection.execute(sa.insert(Observation), [observation(ADDRESS.id, moment) for moment in moments])
+
+
+def hours(engine: sa.Engine) -> dict[datetime, Any]:
+    return _rows(engine, ConnectorHourly)
+
+
+def days(engine: sa.Engine) -> dict[datetime, Any]:
+    return _rows(engine, ConnectorDaily)
+
+
+def _rows(engine: sa.Engine, table: Any) -> dict[datetime, Any]:
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(table.__table__).order_by(table.starts_at)).mappings().all()
+    return {row["starts_at"]: row for row in found}
+
+
+def contents(engine: sa.Engine) -> list[Any]:
+    """All that was rolled up, but for when."""
+    return [
+        {name: value for name, value in row.items() if name != "computed_at"}
+        for table in (ConnectorHourly, ConnectorDaily, Rollup)
+        for row in _all(engine, table)
+    ]
+
+
+def _all(engine: sa.Engine, table: Any) -> Sequence[Any]:
+    with engine.connect() as connection:
+        return connection.execute(sa.select(table.__table__).order_by(*table.__table__.primary_key)).mappings().all()
+
+
+def done(maintained: Maintained | None) -> Maintained:
+    assert maintained is not None
+    return maintained
+
+
+def attached(engine: sa.Engine, table: str) -> list[str]:
+    sql = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = CAST(:table AS regclass) ORDER BY 1"
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.text(sql), {"table": table}))
+
+
+def test_it_catches_up_after_days_off_and_again_changes_nothing(plan: Plan, clone_engine: sa.Engine) -> None:
+    first = midnight(5)
+    observe(clone_engine, first + HOUR, first + 1.5 * HOUR, first + DAY + HOUR, first + 4 * DAY)
+    done(maintain(plan))
+    rolled = hours(clone_engine)
+    assert {start: row["observations"] for start, row in rolled.items() if row["observations"]}.items() >= {
+        first + HOUR: 2,
+        first + DAY + HOUR: 1,
+        first + 4 * DAY: 1,
+    }.items()
+    assert {start: row["observations"] for start, row in days(clone_engine).items()} == {
+        first: 2,
+        first + DAY: 1,
+        first + 4 * DAY: 1,
+    }, "days on which nothing was seen are gaps"
+    before = contents(clone_engine)
+    again = done(maintain(plan))
+    assert (again.days, again.dropped) == (0, ())
+    assert again.hours <= 2, "only what has not ended for long"
+    settled = [row for row in before if row.get("grain") or row["starts_at"] < midnight(1)]
+    assert [row for row in contents(clone_engine) if row.get("grain") or row["starts_at"] < midnight(1)] == settled
+
+
+def test_late_rows_are_included(plan: Plan, clone_engine: sa.Engine) -> None:
+    at = midnight(3) + HOUR
+    observe(clone_engine, at, at + timedelta(minutes=1))
+    done(maintain(plan))
+    observe(clone_engine, at + timedelta(minutes=30), version=3)
+    again = done(maintain(plan))
+    assert (again.hours >= 1, again.days) == (True, 1)
+    assert hours(clone_engine)[at]["observations"] == days(clone_engine)[midnight(3)]["observations"] == 3
+    assert hours(clone_engine)[at]["records_delta"] == 2
+
+
+def test_what_a_crash_left_undone_is_made_good(
+    plan: Plan, clone_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = midnight(3)
+    observe(clone_engine, *(first + n * HOUR for n in range(6)))
+
+    class Crash(Exception):
+        pass
+
+    def crash_at(count: int) -> Callable[..., None]:
+        calls = iter(range(count))
+
+        def work(*arguments: Any, **options: Any) -> None:
+            if next(calls, None) is None:
+                raise Crash
+            rollups.roll_up(*arguments, **options)
+
+        return work
+
+    for count in (2, 5):
+        monkeypatch.setattr(maintenance, "roll_up", crash_at(count))
+        with pytest.raises(Crash):
+            maintain(plan)
+    assert not days(clone_engine)
+    monkeypatch.undo()
+    done(maintain(plan))
+    crashed = contents(clone_engine)
+    with clone_engine.begin() as connection:
+        connection.execute(sa.text("TRUNCATE connector_hourly, connector_daily, rollup"))
+    done(maintain(plan))
+    assert contents(clone_engine) == crashed
+    assert days(clone_engine)[first]["observations"] == 6
+
+
+def test_the_hour_that_has_not_ended_is_refreshed_but_not_by_everybody(plan: Plan, clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received=1, completed=0)
+    roll_up_recent(plan)
+    (row,) = hours(clone_engine).values()
+    assert (row["observations"], row["reports"], row["epochs"]) == (1, 1, 1)
+    report(clone_engine, ADDRESS, 1, received=1, completed=0, epoch="another")
+    roll_up_recent(plan)
+    assert hours(clone_engine)[row["starts_at"]] == row, "it was done a moment ago"
+    done(maintain(plan))
+    assert hours(clone_engine)[row["starts_at"]]["observations"] == 2
+
+
+def test_tokens_are_counted_and_their_latency_is_never_told_too_short(plan: Plan, clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received=1, completed=0, epoch="a")
+    done_one = issue(clone_engine, ADDRESS)
+    for version in (1, 2):
+        report(clone_engine, ADDRESS, version, received=1, completed=version - 1, epoch="a")
+    lost, pending = issue(clone_engine, ADDRESS), None
+    report(clone_engine, ADDRESS, 3, received=1, completed=0, epoch="b")
+    pending = issue(clone_engine, ADDRESS)
+    done(maintain(plan))
+    rows = list(hours(clone_engine).values())
+    told = {name: sum(row[f"tokens_{name}"] for row in rows) for name in ("issued", "completed", "lost")}
+    assert told == {"issued": 3, "completed": 1, "lost": 1}
+    with clone_engine.connect() as connection:
+        observed = connection.execute(sa.text("SELECT version, recorded_at FROM observation"))
+        times = {row.version: row.recorded_at for row in observed}
+        assert connection.scalar(sa.select(sa.func.sum(Rollup.tokens_pending))) == 1
+        issued_at = connection.scalar(
+            sa.text("SELECT issued_at FROM completion_token WHERE id = :id"), {"id": done_one.id}
+        )
+    # The third report completed it, which was not observed; its epoch's end, with the fourth, was.
+    assert set(times) == {1, 4}
+    latencies = [row["token_latency_max"] for row in rows if row["token_latency_max"] is not None]
+    assert latencies == [pytest.approx((times[4] - issued_at).total_seconds())]
+    assert lost.id != pending.id
+
+
+def test_the_hours_of_pending_tokens_are_looked_at_again_at_twice_their_age(
+    plan: Plan, clone_engine: sa.Engine
+) -> None:
+    start = midnight(2)
+    observe(clone_engine, start, start + timedelta(minutes=1))
+    done(maintain(plan))
+
+    def pending(computed_after: timedelta) -> bool:
+        with clone_engine.begin() as connection:
+            connection.execute(
+                sa.update(Rollup)
+                .where(Rollup.grain == "hour", Rollup.starts_at == start)
+                .values(tokens_pending=1, computed_at=start + HOUR + computed_after)
+            )
+        with clone_engine.connect() as connection:
+            found = rollups.stale_hours(connection, start - DAY, fresh_for=timedelta(0))
+        return start in [bucket.starts_at for bucket in found]
+
+    age = datetime.now(UTC) - start - HOUR
+    assert pending(age / 2.1)
+    assert not pending(age / 1.9)
+
+
+def older(plan: Plan, table: Partitioned, day: date, engine: sa.Engine) -> str:
+    """Makes the partition of a day, or of its month."""
+    period = table.period(day)
+    with engine.begin() as connection:
+        make_partition(connection, table, period, in_use=False)
+    return f"{table.table}_{period.name}"
+
+
+def test_what_is_past_its_retention_is_dropped_and_nothing_else(plan: Plan, clone_engine: sa.Engine) -> None:
+    today = datetime.now(UTC).date()
+    kept: list[str] = []
+    gone: list[str] = []
+    for table, age, keep in (
+        (OBSERVATIONS, 31, False),
+        (OBSERVATIONS, 30, True),
+        (TOKENS, 32, False),
+        (TOKENS, 31, True),
+        (HOURS, 440, False),
+        (HOURS, 400, True),
+    ):
+        (kept if keep else gone).append(older(plan, table, today - timedelta(days=age), clone_engine))
+    assert sorted(done(maintain(plan)).dropped) == sorted(gone)
+    left = [name for table in (OBSERVATIONS, TOKENS, HOURS) for name in attached(clone_engine, table.table)]
+    assert set(kept) <= set(left)
+    assert not set(gone) & set(left)
+    assert done(maintain(plan)).dropped == ()
+
+
+def test_a_partition_that_was_detached_but_not_dropped_goes_too(plan: Plan, clone_engine: sa.Engine) -> None:
+    name = older(plan, OBSERVATIONS, midnight(40).date(), clone_engine)
+    with clone_engine.begin() as connection:
+        connection.execute(sa.text(f"ALTER TABLE observation DETACH PARTITION {name}"))
+        connection.execute(sa.text("CREATE TABLE observation_19990230 (of_somebody_else int)"))
+    assert done(maintain(plan)).dropped == (name,)
+
+
+def test_observations_are_rolled_up_before_they_are_dropped(plan: Plan, clone_engine: sa.Engine) -> None:
+    at = midnight(31) + 23 * HOUR
+    older(plan, OBSERVATIONS, at.date(), clone_engine)
+    observe(clone_engine, at, at + timedelta(minutes=50))
+    long = Plan(**{name: getattr(plan, name) for name in Plan.__slots__} | {"observation_retention": 40 * DAY})
+    done(maintain(long))
+    rolled = contents(clone_engine)
+    assert done(maintain(plan)).dropped == (f"observation_{at:%Y%m%d}",)
+    assert hours(clone_engine)[at]["observations"] == days(clone_engine)[midnight(31)]["observations"] == 2
+    done(maintain(long))
+    assert [row for row in contents(clone_engine) if row["starts_at"] < midnight(1)] == [
+        row for row in rolled if row["starts_at"] < midnight(1)
+    ], "what cannot be computed any more stays"
+
+
+def test_a_token_whose_row_is_gone_has_expired_all_the_same(plan: Plan, clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received=1, completed=1)
+    fresh = issue(clone_engine, ADDRESS)
+    old = TokenId(ADDRESS.id, UUID(int=(int(midnight(40).timestamp() * 1000) << 80) + (0x7 << 76) + (0x8 << 60)))
+    name = older(plan, TOKENS, midnight(40).date(), clone_engine)
+    with clone_engine.begin() as connection:
+        values = {"connector_id": old.connector_id, "id": old.id, "epoch_number": 1, "binding": 1}
+        insert = "INSERT INTO completion_token SELECT :connector_id, :id, :epoch_number, :binding, now(), 'test'"
+        connection.execute(sa.text(insert), values)
+    assert done(maintain(plan)).dropped == (name,)
+    with pytest.raises(CompletionTokenExpired):
+        check_token(clone_engine, ADDRESS, old)
+    assert check_token(clone_engine, ADDRESS, fresh).status is TokenStatus.IN_PROGRESS
+
+
+def test_writers_do_not_wait_for_a_partition_that_is_in_use(
+    plan: Plan, clone_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is being read, for as long as somebody reports; and is gone when nobody reads it any more."""
+    name = older(plan, OBSERVATIONS, midnight(40).date(), clone_engine)
+    monkeypatch.setattr(retention, "_PAUSE_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(retention, "_TRIES", 10**6)
+    dropping = threading.Thread(target=maintain, args=(plan,))
+    with clone_engine.connect() as reader:
+        reader.execute(sa.text(f"SELECT count(*) FROM {name}"))
+        dropping.start()
+        until(lambda: blocked(clone_engine))
+        for version in range(20):
+            report(clone_engine, ADDRESS, version, received=version, completed=0, epoch=str(version))
+        assert name in attached(clone_engine, "observation")
+    dropping.join(60)
+    assert not dropping.is_alive()
+    assert name not in attached(clone_engine, "observation")
+
+
+def blocked(engine: sa.Engine) -> bool:
+    with engine.connect() as connection:
+        return bool(connection.scalar(sa.text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")))
+
+
+def test_a_partition_in_use_is_left_to_the_next_run(
+    plan: Plan, clone_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = older(plan, OBSERVATIONS, midnight(40).date(), clone_engine)
+    monkeypatch.setattr(retention, "_TRIES", 2)
+    with clone_engine.connect() as reader:
+        reader.execute(sa.text(f"SELECT count(*) FROM {name}"))
+        assert done(maintain(plan)).dropped == ()
+    assert done(maintain(plan)).dropped == (name,)
+
+
+def test_one_at_a_time(plan: Plan) -> None:
+    with maintenance._turn(plan.url) as mine:
+        assert mine is not None
+        assert maintain(plan) is None
+        roll_up_recent(plan)
+    assert maintain(plan) is not None
+
+
+def test_the_keeper_survives_a_database_that_is_away(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(Exception):
+        pass
+
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise Enough
+
+    # The module's own only: other threads sleep, too.
+    monkeypatch.setattr(maintenance, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: 0.0))
+    away = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+    with pytest.raises(Enough):
+        keep_maintained(Plan(**{name: getattr(plan, name) for name in Plan.__slots__} | {"url": away}))
+    assert len(pauses) == 2
+
+
+def test_it_takes_its_number_only_when_it_writes(plan: Plan, clone_engine: sa.Engine) -> None:
+    """Until then it holds no event back: those wait for every transaction that has a number."""
+    observe(clone_engine, midnight(2), midnight(2) + HOUR)
+    bucket = rollups.Bucket(rollups.Grain.HOUR, midnight(2))
+    with clone_engine.begin() as connection:
+        explained: list[str] = []
+
+        def explain(conn: Any, clause: Any, *_: Any, **__: Any) -> None:
+            compiled = clause.compile(conn.engine, compile_kwargs={"literal_binds": True})
+            explained.extend(conn.exec_driver_sql(f"EXPLAIN (COSTS OFF) {compiled}").scalars())
+
+        spy = SimpleNamespace(execute=lambda clause: explain(connection, clause))
+        rollups.roll_up(spy, bucket, keep_every=plan.history_interval)  # type: ignore[arg-type]
+    inserting = next(n for n, line in enumerate(explained) if "Insert on connector_hourly" in line)
+    assert next(line for line in explained[inserting + 1 :] if "->" in line).strip() == "->  Sort", explained
