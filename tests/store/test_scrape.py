@@ -101,7 +101,8 @@ def scene(engine: sa.Engine) -> Iterator[Scene]:
 @pytest.mark.parametrize("seed", range(8))
 def test_tokens_are_counted_as_one_by_one_and_never_fewer(scene: Scene, seed: int) -> None:
     random = Random(seed)
-    seconds = sorted(random.uniform(-1900, (scene.now - scene.start).total_seconds()) for _ in range(120))
+    elapsed = (scene.now - scene.start).total_seconds()
+    seconds = sorted(random.choice((random.uniform(-1900, 0), random.uniform(0, elapsed))) for _ in range(120))
     version, completed, before = 10, 5, (0, [0] * (len(LATENCY_BOUNDS) + 1))
     for second in seconds:
         at = scene.start + timedelta(seconds=second)
@@ -123,9 +124,17 @@ def test_tokens_are_counted_as_one_by_one_and_never_fewer(scene: Scene, seed: in
 def test_tokens_and_observations_of_an_earlier_epoch_do_not_count_as_complete(scene: Scene) -> None:
     scene.issue(scene.start, 3, epoch=1)
     scene.observe(scene.start + timedelta(microseconds=1), 9, epoch=1)
-    scene.issue(scene.start, 12)
-    scene.observe(scene.start + timedelta(microseconds=2), 11, epoch=2)
+    scene.issue(scene.start, 8)
+    scene.observe(scene.start + timedelta(microseconds=2), 7)
     assert scene.read()[:2] == (2, [0] * 9)
+
+
+def test_a_token_that_was_complete_when_it_was_issued_took_no_time(scene: Scene) -> None:
+    scene.observe(scene.start - timedelta(seconds=1), 5)
+    scene.issue(scene.start + timedelta(microseconds=2), 5)
+    assert scene.read()[1][-1] == 0, "nothing has shown it yet"
+    scene.observe(scene.start + timedelta(microseconds=1), 5)
+    assert scene.read() == (1, [1] * 9, 0)
 
 
 def test_a_bound_is_within_itself(scene: Scene) -> None:
