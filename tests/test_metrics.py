@@ -10,6 +10,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.pages import DOCS
+from tests.promtool import promtool
 from tests.serving import CONNECTOR, Server, free_port, until
 
 
@@ -25,12 +26,15 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     assert list(temporary.iterdir()) == [], "it cleans up"
 
 
+def read(server: Server) -> str:
+    return requests.get(f"http://127.0.0.1:{server.environment['METRICS_PORT']}/metrics", timeout=10).text
+
+
 def told(server: Server) -> dict[str, float]:
     """The samples, by name and labels' values."""
-    response = requests.get(f"http://127.0.0.1:{server.environment['METRICS_PORT']}/metrics", timeout=10)
     return {
         ":".join([sample.name, *sample.labels.values()]): sample.value
-        for family in text_string_to_metric_families(response.text)
+        for family in text_string_to_metric_families(read(server))
         for sample in family.samples
     }
 
@@ -96,8 +100,9 @@ def test_a_reload_keeps_the_port_and_the_counts(server: Server) -> None:
     assert count(server, "tidemark_request_duration_seconds_count:service.healthz:200") >= counted
 
 
-def test_documentation_lists_every_metric(server: Server) -> None:
-    text = requests.get(f"http://127.0.0.1:{server.environment['METRICS_PORT']}/metrics", timeout=10).text
+def test_every_metric_is_documented_and_well_formed(server: Server) -> None:
+    text = read(server)
+    promtool("check", "metrics", given=text)
     families = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     documented = dict(re.findall(r"^\| `(tidemark_\w+)` \| (\w+) \|", (DOCS / "metrics.md").read_text(), re.MULTILINE))
     assert families == documented

@@ -1,67 +1,27 @@
-"""The metrics of pipelines and connectors, under Feldera's names where it has any (docs/metrics.md)."""
+"""The metrics of connectors, under Feldera's names where it has any (docs/metrics.md)."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import groupby
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
 from app.api.exposition import histogram, label, lines, one, state
+from app.api.pipeline_metrics import pipeline_labels, pipelines_text
 from app.domain.activity import Lifecycle, Progress
 from app.store.engine import AnyRow
 from app.store.fleet import NO_HEALTH
 from app.store.scrape import LATENCY_BOUNDS
-from app.store.status import PIPELINE_STATUSES
 
 
 def exposition(rows: Sequence[AnyRow]) -> bytes:
-    """The metrics of the rows of ``sql/read_metrics.sql``, in Prometheus' text format."""
-    connectors = [(row, _connector_labels(row)) for row in rows if row.connector_id is not None]
-    pipelines = [(each, each.labels) for each in _pipelines(rows)]
-    return "".join([*lines(PIPELINE, pipelines), *lines(CONNECTOR, connectors)]).encode()
+    """The metrics of the rows of ``sql/read_metrics.sql``, pipelines' included, in Prometheus' text format."""
+    connectors = [(row, _labels(row)) for row in rows if row.connector_id is not None]
+    return "".join([*pipelines_text(rows), *lines(_FAMILIES, connectors)]).encode()
 
 
-def _connector_labels(row: AnyRow) -> str:
+def _labels(row: AnyRow) -> str:
     """The endpoint alone would be ambiguous, since names may hold dots; with its table it is not."""
     endpoint = f"{row.table_name}.{row.connector_name}"
-    return f"{_pipeline_labels(row)},{label('endpoint', endpoint)},{label('table', row.table_name)}"
-
-
-def _pipeline_labels(row: AnyRow) -> str:
-    return f"{label('pipeline', str(row.pipeline_id))},{label('pipeline_name', row.pipeline)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pipeline:
-    """A pipeline, and the sums over its connectors."""
-
-    labels: str
-    status: str
-    started_at: datetime
-    total_records: int
-    total_bytes: int
-    buffered_records: int
-    buffered_bytes: int
-    complete: bool
-
-
-def _pipelines(rows: Sequence[AnyRow]) -> Iterable[_Pipeline]:
-    for _, group in groupby(rows, key=attrgetter("pipeline_id")):
-        members = list(group)
-        connectors = [row for row in members if row.connector_id is not None]
-        sums = {name: sum(getattr(row, name) for row in connectors) for name in _SUMMED}
-        complete = [row.end_of_input and row.buffered_records == 0 and row.nothing_waits for row in connectors]
-        yield _Pipeline(
-            labels=_pipeline_labels(members[0]),
-            status=members[0].pipeline_status,
-            started_at=members[0].started_at,
-            complete=bool(complete) and all(complete),
-            **sums,
-        )
-
-
-_SUMMED = ("total_records", "total_bytes", "buffered_records", "buffered_bytes")
+    return f"{pipeline_labels(row)},{label('endpoint', endpoint)},{label('table', row.table_name)}"
 
 
 def _p99(row: Any) -> float | None:
@@ -69,54 +29,7 @@ def _p99(row: Any) -> float | None:
     return None if micros is None else micros / 1e6
 
 
-PIPELINE = (
-    state(
-        "pipeline_deployment_status",
-        "deployment_status",
-        "Status of the pipeline as last reported: 1 for the present one, 0 for the others.",
-        PIPELINE_STATUSES,
-        attrgetter("status"),
-    ),
-    one(
-        "pipeline_start_time_seconds",
-        "gauge",
-        "Start time of the pipeline in seconds since the Unix epoch.",
-        lambda pipeline: pipeline.started_at.timestamp(),
-    ),
-    one("pipeline_complete", "gauge", "Transitions from 0 to 1 when pipeline completes.", attrgetter("complete")),
-    one(
-        "records_input_total",
-        "counter",
-        "Total amount of data received from all connectors, in records.",
-        attrgetter("total_records"),
-    ),
-    one(
-        "records_input_bytes_total",
-        "counter",
-        "Total amount of data received from all connectors, in bytes.",
-        attrgetter("total_bytes"),
-    ),
-    one(
-        "records_input_buffered",
-        "gauge",
-        "Total amount of data currently buffered by all endpoints, in records.",
-        attrgetter("buffered_records"),
-    ),
-    one(
-        "records_input_buffered_bytes",
-        "gauge",
-        "Total amount of data currently buffered by all endpoints, in bytes.",
-        attrgetter("buffered_bytes"),
-    ),
-    one(
-        "records_processed_total",
-        "counter",
-        "Total amount of input processed by the pipeline, in records.",
-        lambda pipeline: max(0, pipeline.total_records - pipeline.buffered_records),
-    ),
-)
-
-CONNECTOR = (
+_FAMILIES = (
     one(
         "input_connector_bytes_total",
         "counter",

@@ -113,9 +113,7 @@ def read_pipeline_stats(pipeline: str) -> Response:
 
 @pipelines.route("/<pipeline>/metrics")
 @pipelines.refuses(Role.READ, _BAD_NAME, _UNKNOWN, PipelineInteractionNotDeployed("demo"))
-@pipelines.response(
-    200, {"type": "string"}, content_type="text/plain", example="input_connector_records_total 1041.0\n"
-)
+@pipelines.response(200, {"type": "string"}, content_type="text/plain", example=examples.METRICS)
 @pipelines.doc(parameters=[_FORMAT])
 def read_pipeline_metrics(pipeline: str) -> Response:
     """Read a pipeline's metrics in Prometheus' text format

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response
 
-from app.api import connector_metrics, runtime
+from app.api import connector_metrics, examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.runtime import principal
 from app.api.schemas import ClusterHealthSchema, ConfigSchema, LiveSchema, ReadySchema
@@ -61,7 +61,7 @@ def read_cluster_health() -> dict[str, Any]:
 
 @service.route("/v0/metrics")
 @service.refuses(Role.READ)
-@service.response(200, {"type": "string"}, content_type="text/plain", example="input_connector_records_total 1041.0\n")
+@service.response(200, {"type": "string"}, content_type="text/plain", example=examples.METRICS)
 def read_metrics() -> Response:
     """Read the metrics of all the tenant's pipelines and connectors in Prometheus' text format
 

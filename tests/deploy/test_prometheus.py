@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 import yaml
 
 from tests.pages import DOCS
+from tests.promtool import promtool
 
 HERE = Path(__file__).parent
 DEPLOY = HERE.parents[1] / "deploy"
@@ -38,14 +38,6 @@ def targets(member: str) -> Iterator[tuple[str, str]]:
             for target in panel["targets"]:
                 if member in target:
                     yield f"{dashboard.stem}: {panel['title']}", target[member]
-
-
-def promtool(*arguments: str) -> None:
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not installed (Debian's package prometheus)")
-    ran = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def documented() -> set[str]:
