@@ -36,6 +36,7 @@ from app.services.waiters import Waiters
 from app.store import analysts, health, roles, schema
 from app.store.engine import make_engine, run, transact
 from app.store.partitions import ensure_partitions
+from app.store.restore import leave_lost_versions
 from app.store.tenants import read_page as read_tenants
 from app.token_text import token_text
 from app.token_wait import EXIT_CODES, wait_for_tokens
@@ -223,6 +224,15 @@ def reporting_list() -> None:
     with _database(config) as url, _engine(config, url) as engine:
         for analyst in run(engine, analysts.read):
             click.echo(f"{analyst.role}  {analyst.tenant}")
+
+
+@db.command()
+def restored() -> None:
+    """Go on after the database was restored to an earlier point, before anything else uses it."""
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        number = transact(engine, leave_lost_versions)
+    click.echo(f"Versions of {number} connectors go on beyond any that were lost.")
 
 
 @commands.group()

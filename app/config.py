@@ -73,6 +73,8 @@ class Config:
     observation_retention: timedelta = timedelta(days=30)
     hourly_retention: timedelta = timedelta(days=400)
     log_level: str = "info"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None  # None: the processes tell nothing of themselves
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Config":
@@ -120,6 +122,8 @@ class Config:
             history_interval=timedelta(seconds=_number(env, "HISTORY_INTERVAL", 10.0, 0.0, 86400.0)),
             observation_retention=timedelta(days=_number(env, "OBSERVATION_RETENTION_DAYS", 30, 2, 3650)),
             hourly_retention=timedelta(days=_number(env, "HOURLY_RETENTION_DAYS", 400, 31, 36500)),
+            metrics_host=env.get("METRICS_HOST", "127.0.0.1"),
+            metrics_port=_number(env, "METRICS_PORT", 9464, 1, 65535) if "METRICS_PORT" in env else None,
             log_level=_one_of(env, "LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 import flask_smorest
 from flask import Flask, Response
 
-from app import logs
+from app import logs, metrics
 from app.api import auth, cors, errors, request_log, runtime
 from app.api.api_keys import api_keys
 from app.api.audit import audit
@@ -75,6 +75,8 @@ def create_app(config: Config) -> LeanFlask:
     request_log.register(app)
     app.after_request(_finish)
     application = _patient(app.wsgi_app, config.request_timeout)
+    if config.metrics_port is not None:
+        application = metrics.measured(application)
     if config.cors_origins:
         application = cors.allowing(config.cors_origins, application)
     app.wsgi_app = application  # type: ignore[method-assign]  # as Flask documents

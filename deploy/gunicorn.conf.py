@@ -5,19 +5,30 @@ from gevent import monkey
 monkey.patch_all()  # first of all: psycopg and others choose how to wait when they are imported
 
 import os
+import shutil
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
-from app import logs
 from app.config import Config, ConfigError
+
+_config = Config.read(os.environ)
+_config.check_exposure()
+# It is there already when a reload reads this again.
+if _config.metrics_port is not None and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    # Before prometheus-client is imported, which looks for it just then.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="tidemark-metrics-")
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from app import logs, metrics, private_port
+from app.api import runtime, vitals
 from app.domain.errors import TidemarkError
 from app.services.maintenance import Plan, keep_maintained
 from app.store.engine import make_engine
 from app.store.health import refuse_unsafe
 
-_config = Config.read(os.environ)
-_config.check_exposure()
 logs.configure(_config.log_level)
 
 chdir = str(Path(__file__).parents[1])
@@ -51,6 +62,8 @@ logger_class = "app.worker.Log"
 
 def on_starting(arbiter: Any) -> None:
     """No token is issued on a database that may forget it. The engine is gone again before the first fork."""
+    if _config.metrics_port is not None:
+        private_port.opened(_config.metrics_host, _config.metrics_port)
     if _config.database_url is None:
         return  # which the application refuses
     engine = make_engine(_config.database_url, pool_size=1, timeout_seconds=_config.request_timeout)
@@ -69,5 +82,23 @@ def pre_request(worker: Any, request: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """A server that runs for months needs partitions and rollups all the time; one worker at a time makes them."""
     if _config.database_url is not None:
-        plan = Plan.of(_config, _config.database_url)
-        threading.Thread(target=keep_maintained, args=(plan,), name="maintenance", daemon=True).start()
+        _start("maintenance", keep_maintained, Plan.of(_config, _config.database_url))
+    if _config.metrics_port is not None:
+        private_port.serve(private_port.opened(_config.metrics_host, _config.metrics_port), metrics.application())
+        _start("vitals", vitals.keep_looking, runtime.of(worker.wsgi))
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What a worker had just then ends with it; what it has counted stays."""
+    if _config.metrics_port is not None:
+        mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    """The processes' counters go with the last of them."""
+    if _config.metrics_port is not None:
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+
+
+def _start(name: str, work: Any, argument: Any) -> None:
+    threading.Thread(target=work, args=(argument,), name=name, daemon=True).start()

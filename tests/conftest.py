@@ -7,8 +7,8 @@ databases.
 import os
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,6 +66,13 @@ def clone(database_server: str, template_database: str) -> Iterator[str]:
     """The URL of a fresh database, for this test alone: for locks, concurrency and NOTIFY."""
     with _database(database_server, template_database) as url:
         yield url
+
+
+@pytest.fixture
+def copied(database_server: str) -> Iterator[Callable[[str], str]]:
+    """Makes a copy of a database that nobody is connected to, for this test alone: from its URL, its URL."""
+    with ExitStack() as made:
+        yield lambda url: made.enter_context(_database(database_server, sa.make_url(url).database or ""))
 
 
 @pytest.fixture(scope="module")

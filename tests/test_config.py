@@ -56,6 +56,8 @@ def test_every_variable_is_read() -> None:
             "OBSERVATION_RETENTION_DAYS": "8",
             "HOURLY_RETENTION_DAYS": "100",
             "LOG_LEVEL": "debug",
+            "METRICS_HOST": "::1",
+            "METRICS_PORT": "9000",
         }
     )
     assert config == Config(
@@ -94,6 +96,8 @@ def test_every_variable_is_read() -> None:
         observation_retention=timedelta(days=8),
         hourly_retention=timedelta(days=100),
         log_level="debug",
+        metrics_host="::1",
+        metrics_port=9000,
     )
     assert all(getattr(config, field.name) != getattr(Config(), field.name) for field in fields(Config))
 

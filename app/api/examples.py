@@ -215,3 +215,10 @@ STATS_HEADERS = {**ETAG, "Last-Modified": header("When it was recorded.", "Sat, 
 _VERSION = {"type": "string", "pattern": '^"(0|[1-9][0-9]{0,18})"$'}
 IF_MATCH = parameter("If-Match", "header", "The version seen before measuring, in quotes.", '"7"', _VERSION)
 IF_NONE_MATCH = parameter("If-None-Match", "header", "A version already known, in quotes.", '"7"', {"type": "string"})
+
+METRICS = (
+    "# HELP input_connector_records_total Total number of records received by an input connector.\n"
+    "# TYPE input_connector_records_total counter\n"
+    'input_connector_records_total{pipeline="73aedd93-b48f-5c8e-a3f3-2ee5f9f4dfb8",pipeline_name="demo",'
+    'endpoint="orders.billing",table="orders"} 1041\n'
+)

@@ -5,8 +5,7 @@ from typing import Any
 
 from flask import Response, request
 
-from app import metrics
-from app.api import examples, runtime
+from app.api import connector_metrics, examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.runtime import tenant
 from app.api.schemas import PipelineSchema, PipelineStatsSchema, PipelineStatusSchema
@@ -21,7 +20,7 @@ from app.domain.errors import (
 from app.domain.names import pipeline_id, pipeline_name
 from app.domain.roles import Role
 from app.domain.status import format_time
-from app.store import status
+from app.store import scrape, status
 from app.store.engine import AnyRow, run
 
 pipelines = Blueprint("pipelines", __name__, url_prefix="/v0/pipelines", description="Pipelines")
@@ -121,19 +120,21 @@ def read_pipeline_stats(pipeline: str) -> Response:
 
 @pipelines.route("/<pipeline>/metrics")
 @pipelines.refuses(Role.READ, _BAD_NAME, _UNKNOWN, PipelineInteractionNotDeployed("demo"))
-@pipelines.response(
-    200, {"type": "string"}, content_type="text/plain", example="input_connector_records_total 1041.0\n"
-)
+@pipelines.response(200, {"type": "string"}, content_type="text/plain", example=examples.METRICS)
 @pipelines.doc(parameters=[_FORMAT])
 def read_pipeline_metrics(pipeline: str) -> Response:
     """Read a pipeline's metrics in Prometheus' text format
 
     Required role: `read` or higher.
     """
-    row = _running(pipeline)
+    owner, name = tenant(), pipeline_name(pipeline)
+    rows = run(runtime.current().engine, lambda connection: scrape.read_metrics(connection, owner, name))
+    if not rows:
+        raise UnknownPipelineName(name)
+    if rows[0].pipeline_status == status.STOPPED:
+        raise PipelineInteractionNotDeployed(name)
     _choice("format", "prometheus")
-    inputs = _inputs(row, with_errors=False)
-    return Response(metrics.exposition((row.name, each) for each in inputs), content_type="text/plain")
+    return Response(connector_metrics.exposition(rows), content_type="text/plain")
 
 
 def _choice(name: str, default: str, *others: str) -> str:

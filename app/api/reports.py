@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response
 
+from app import metrics
 from app.api import examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.body import load, read_json
@@ -84,7 +85,9 @@ def _record(items: list[Addressed]) -> list[Outcome]:
     for start in range(0, len(items), _TRANSACTION):
         work = partial(record, items=items[start : start + _TRANSACTION], keep_every=here.config.history_interval)
         try:
-            outcomes += transact(here.engine, work)
+            recorded = transact(here.engine, work)
+            metrics.count_batch("report", recorded)
+            outcomes += recorded
         except ServiceUnavailable as error:
             if not outcomes:
                 raise

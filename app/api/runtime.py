@@ -6,9 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
-from flask import current_app, g
+from flask import Flask, current_app, g
 from sqlalchemy import Connection, Engine
 
+from app import metrics
 from app.api.renderings import Renderings
 from app.config import AuthProvider, Config
 from app.domain.errors import TidemarkError
@@ -71,9 +72,9 @@ class Runtime:
         return cls(
             config=config,
             engine=engine,
-            stats=_batcher(engine, read_stats),
-            issue=_batcher(engine, Issuer().issue),
-            check=_batcher(engine, partial(check, retention=config.token_retention)),
+            stats=_batcher("stats", engine, read_stats),
+            issue=_batcher("issue", engine, Issuer().issue),
+            check=_batcher("check", engine, partial(check, retention=config.token_retention)),
             report=_report_batcher(engine, config),
             waiters=waiters,
             streams=_streams(engine, waiters, config),
@@ -96,7 +97,12 @@ def install(runtime: Runtime) -> None:
 
 def current() -> Runtime:
     """The current application's."""
-    return cast("Runtime", current_app.extensions[_EXTENSION])
+    return of(current_app)
+
+
+def of(app: Flask) -> Runtime:
+    """An application's."""
+    return cast("Runtime", app.extensions[_EXTENSION])
 
 
 def principal() -> Principal:
@@ -109,11 +115,15 @@ def tenant() -> UUID:
     return principal().tenant_id
 
 
-def _batcher(engine: Engine, work: Callable[[Connection, Sequence[Item]], Outcomes[Answer]]) -> Batcher[Item, Answer]:
+def _batcher(
+    kind: str, engine: Engine, work: Callable[[Connection, Sequence[Item]], Outcomes[Answer]]
+) -> Batcher[Item, Answer]:
     """Of what is one statement, which commits by itself."""
 
     def batch(items: Sequence[Item]) -> Outcomes[Answer]:
-        return run(engine, lambda connection: work(connection, items))
+        outcomes = run(engine, lambda connection: work(connection, items))
+        metrics.count_batch(kind, outcomes)
+        return outcomes
 
     return Batcher(batch, admit=partial(admitted, engine), max_batch=_MAX_BATCH)
 
@@ -126,10 +136,14 @@ def _report_batcher(engine: Engine, config: Config) -> Batcher[Addressed, Record
     work = partial(record, keep_every=config.history_interval)
 
     def batch(items: Sequence[Addressed]) -> Outcomes[Recorded]:
-        return transact_at_once(engine, lambda connection: work(connection, items, hurry=True))
+        outcomes = transact_at_once(engine, lambda connection: work(connection, items, hurry=True))
+        metrics.count_batch("report", outcomes)
+        return outcomes
 
     def alone(item: Addressed) -> Recorded | TidemarkError:
-        return transact(engine, lambda connection: work(connection, [item]))[0]
+        outcomes = transact(engine, lambda connection: work(connection, [item]))
+        metrics.count_batch("report", outcomes)
+        return outcomes[0]
 
     return Batcher(
         batch,

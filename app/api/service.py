@@ -5,15 +5,14 @@ from typing import Any
 
 from flask import Response
 
-from app import metrics
-from app.api import runtime
+from app.api import connector_metrics, examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.runtime import principal
 from app.api.schemas import AuthenticationSchema, ClusterHealthSchema, ConfigSchema, LiveSchema, ReadySchema
 from app.config import AuthProvider
 from app.domain.errors import NotReady, ServiceUnavailable
 from app.domain.roles import Role
-from app.store import health, status
+from app.store import health, scrape
 from app.store.engine import run
 
 service = Blueprint("service", __name__, description="The server itself")
@@ -62,15 +61,15 @@ def read_cluster_health() -> dict[str, Any]:
 
 @service.route("/v0/metrics")
 @service.refuses(Role.READ)
-@service.response(200, {"type": "string"}, content_type="text/plain", example="input_connector_records_total 1041.0\n")
+@service.response(200, {"type": "string"}, content_type="text/plain", example=examples.METRICS)
 def read_metrics() -> Response:
-    """Read the metrics of all the tenant's connectors in Prometheus' text format
+    """Read the metrics of all the tenant's pipelines and connectors in Prometheus' text format
 
     Required role: `read` or higher.
     """
     owner = principal().tenant_id
-    rows = run(runtime.current().engine, lambda connection: status.read_all_connectors(connection, owner))
-    return Response(metrics.exposition((row.pipeline_name, row) for row in rows), content_type="text/plain")
+    rows = run(runtime.current().engine, lambda connection: scrape.read_metrics(connection, owner, None))
+    return Response(connector_metrics.exposition(rows), content_type="text/plain")
 
 
 @service.route("/healthz")

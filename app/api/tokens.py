@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import request
 
+from app import metrics
 from app.api import document, examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.errors import members
@@ -146,7 +147,9 @@ def _outcomes(asked: list[Asked], seconds: float, until: Until) -> Sequence[Outc
 
     def look(places: Sequence[int]) -> Sequence[Outcome]:
         work = partial(check, asked=[asked[place] for place in places], retention=here.config.token_retention)
-        return run(here.engine, work)
+        outcomes = run(here.engine, work)
+        metrics.count_batch("check", outcomes)
+        return outcomes
 
     return _wait(asked, look, seconds, until) if seconds else look(range(len(asked)))
 

@@ -12,6 +12,7 @@ from threading import Lock
 
 from sqlalchemy import Connection
 
+from app import metrics
 from app.domain.api_key import ApiKeyText
 from app.domain.errors import AuthenticationFailed, ServiceUnavailable
 from app.domain.names import DEFAULT_TENANT, tenant_id
@@ -47,11 +48,17 @@ class Principals:
         digest, now, seen = sha256(text.encode(errors="replace")).digest(), self._clock(), self._seen
         until, principal = seen.get(digest, (0.0, None))
         if principal is None or until <= now:
+            metrics.KEY_LOOKUPS.inc()
             principal = look(ApiKeyText.parse(text))
             if len(seen) >= _MOST_REMEMBERED:
                 seen.clear()
             seen[digest] = now + REMEMBERED_SECONDS, principal
         return principal
+
+    @property
+    def number(self) -> int:
+        """How many keys are remembered."""
+        return len(self._seen)
 
     def forget(self) -> None:
         """Looks at every key again, for one was revoked here. A look that is under way remembers nothing either."""

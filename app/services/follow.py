@@ -92,6 +92,11 @@ class Streams:
                 is_allowed=lambda: is_valid() and time.time() < client.expires_at,
             )
 
+    @property
+    def number(self) -> int:
+        """How many are open."""
+        return self._seats.number
+
     def _start(self, subscription: Subscription, resumed: Cursor | None) -> tuple[Cursor, bool]:
         """Where to begin, and whether something was missed."""
         newest = run(self._engine, lambda connection: read_newest(connection, subscription.tenant))

@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import Connection, NullPool, create_engine, func, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from app import metrics
 from app.config import Config
 from app.store.partitions import HOURS, OBSERVATIONS, PATIENCE, TOKENS, ensure_partitions
 from app.store.retention import drop_partitions
@@ -89,6 +90,7 @@ def _attempt(work: Callable[[Plan], object], plan: Plan) -> bool:
     except SQLAlchemyError as error:
         _log.warning("maintenance failed, to be tried again: %s", type(error).__name__)
         return not isinstance(error, OperationalError)
+    metrics.succeeded("maintenance")
     return True
 
 

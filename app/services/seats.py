@@ -16,6 +16,12 @@ class Seats:
         self._lock = Lock()
         self._holders: Counter[Hashable | None] = Counter()
 
+    @property
+    def number(self) -> int:
+        """How many of them are taken."""
+        with self._lock:
+            return self._holders.total()
+
     @contextmanager
     def taken(self, holder: Hashable | None) -> Iterator[None]:
         """One of them is taken for as long as the block lasts; None: by nobody who has a limit of his own.

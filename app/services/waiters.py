@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
+from app import metrics
 from app.domain.errors import ServiceUnavailable
 from app.domain.waiting import Need, Standing
 from app.services.seats import Seats
@@ -77,6 +78,11 @@ class Waiters:
                 with self._lock:
                     self._waiting.discard(waiter)
 
+    @property
+    def number(self) -> int:
+        """How many wait."""
+        return self._seats.number
+
     def close(self) -> None:
         """Wakes everybody, so that each looks once more and goes; nobody sleeps from now on."""
         self.closing = True
@@ -125,6 +131,7 @@ class Waiters:
             try:
                 self._look()
                 self._forget_the_gone()
+                metrics.succeeded("waiters")
             except ServiceUnavailable:
                 _log.warning("waiters could not be looked after: the database does not answer")
             except Exception:

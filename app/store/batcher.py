@@ -51,6 +51,11 @@ class Batcher(Generic[Item, Answer]):
         self._waiting: deque[_Call[Item, Answer]] = deque()
         self._busy = False  # whether some call leads a batch, or has been told to
 
+    @property
+    def queued(self) -> int:
+        """How many calls wait for the next batch."""
+        return len(self._waiting)
+
     def __call__(self, item: Item) -> Answer:
         """The item's answer; raises what became of it, and ServiceUnavailable at the caller's deadline."""
         with self._admit():

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.abc import PQGen, PQGenConn
-from sqlalchemy import Connection, Engine, ExceptionContext, Row, TextClause, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, QueuePool, Row, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from app.domain.errors import ServiceUnavailable
@@ -51,7 +51,7 @@ def make_engine(url: str, *, pool_size: int = 5, max_callers: int = 1000, timeou
         "timezone": "UTC",
         "jit": "off",
     }
-    gate = _Gate(timeout_seconds, deque([None] * max_callers), BoundedSemaphore(pool_size))
+    gate = _Gate(timeout_seconds, max_callers, deque([None] * max_callers), BoundedSemaphore(pool_size))
     engine = create_engine(
         url,
         execution_options={"gate": gate},
@@ -75,11 +75,26 @@ class _Gate:
     """What stands before an engine's pool."""
 
     timeout_seconds: float
+    max_callers: int
     places: deque[None]  # one for each caller more that there may be; a deque, because a semaphore costs ten times that
     turns: BoundedSemaphore  # of the callers, those with a connection
 
 
 _passed: ContextVar[_Gate | None] = ContextVar("passed", default=None)  # by the present caller
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an engine is."""
+
+    callers: int  # at the database or waiting for it
+    connections: int  # in use
+
+
+def load_of(engine: Engine) -> Load:
+    """The load of an engine at this moment."""
+    gate = _gate(engine)
+    return Load(gate.max_callers - len(gate.places), cast("QueuePool", engine.pool).checkedout())
 
 
 def _gate(engine: Engine) -> _Gate:

@@ -8,6 +8,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+from app import metrics
+
 _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5  # how soon the thread sees that it is to end
@@ -81,5 +83,6 @@ class Listener:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         self._on_gap()
         while not self._closing.is_set():
+            metrics.succeeded("listener")
             for notification in connection.notifies(timeout=_POLL_SECONDS):
                 self._on_notify(notification.channel, notification.payload)

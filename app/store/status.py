@@ -64,11 +64,6 @@ def read_connectors(connection: Connection, pipeline: UUID, *, with_errors: bool
     ).all()
 
 
-def read_all_connectors(connection: Connection, tenant: UUID) -> Sequence[AnyRow]:
-    """The counters of all of the tenant's connectors, each with its pipeline's name."""
-    return connection.execute(statement("read_all_connectors"), {"tenant_id": tenant}).all()
-
-
 def read_pipelines(connection: Connection, tenant: UUID) -> Sequence[AnyRow]:
     """The tenant's pipelines, by name."""
     return connection.execute(select(*_PIPELINE).where(Pipeline.tenant_id == tenant).order_by(Pipeline.name)).all()

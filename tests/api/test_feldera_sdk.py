@@ -140,7 +140,8 @@ def test_pipeline_stats_are_parsed(pipeline: Pipeline) -> None:
 def test_metrics_are_text(pipeline: Pipeline) -> None:
     text = pipeline.metrics()
     assert isinstance(text, str)
-    assert 'input_connector_records_total{endpoint="numbers1.c",pipeline="demo"} 190.0' in text.splitlines()
+    labels = f'pipeline="{pipeline.id()}",pipeline_name="demo",endpoint="numbers1.c",table="numbers1"'
+    assert f"input_connector_records_total{{{labels}}} 190" in text.splitlines()
 
 
 @every_table

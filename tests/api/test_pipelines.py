@@ -1,4 +1,4 @@
-"""Pipelines: their status, their connectors' stats together, their metrics."""
+"""Pipelines: their status, their connectors' stats together."""
 
 import json
 import uuid
@@ -6,7 +6,6 @@ from time import time
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.schemas import PipelineSchema, PipelineStatsSchema
 from tests.api.client import FULL, PIPELINE, Api, changed
@@ -144,28 +143,3 @@ def test_a_stopped_pipeline_is_still_read_and_reported_to(api: Api) -> None:
     assert len(api.get("/v0/pipelines").get_json()) == 1
     assert api.report({}, 1).status_code == 204
     assert api.get(PIPELINE).get_json()["deployment_status"] == "Stopped", "a report says nothing of the pipeline"
-
-
-@pytest.mark.parametrize("path", ["/v0/metrics", f"{PIPELINE}/metrics", f"{PIPELINE}/metrics?format=prometheus"])
-def test_metrics_are_plain_prometheus_text(api: Api, path: str) -> None:
-    tables = ["orders", "a%22b%5Cc%20d", "%22%C3%9C%22"]
-    for number, table in enumerate(tables, start=1):
-        report = {"metrics": {**FULL["metrics"], "total_records": number}}
-        assert api.report(report, 0, connector(table, "c")).status_code == 201
-    api.report({}, 0, "/v0/pipelines/other/tables/orders/connectors/c")
-    response = api.get(path)
-    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/plain")
-    samples = {
-        (sample.name, sample.labels["pipeline"], sample.labels["endpoint"]): sample.value
-        for family in text_string_to_metric_families(response.text)
-        for sample in family.samples
-    }
-    for number, name in enumerate(["orders.c", 'a"b\\c d.c', "Ü.c"], start=1):
-        assert samples["input_connector_records_total", "demo", name] == number
-        assert samples["input_connector_bytes_total", "demo", name] == 4096
-        assert samples["input_connector_errors_parse_total", "demo", name] == 2
-        assert samples["input_connector_errors_transport_total", "demo", name] == 1
-        assert samples["input_connector_buffered_records", "demo", name] == 5
-        assert samples["input_connector_buffered_records_bytes", "demo", name] == 108
-        assert samples["input_connector_end_of_input", "demo", name] == 1
-    assert {pipeline for _, pipeline, _ in samples} == ({"demo", "other"} if path == "/v0/metrics" else {"demo"})
