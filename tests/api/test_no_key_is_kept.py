@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
@@ -30,18 +31,21 @@ TABLES = """
 
 
 @pytest.fixture
-def log() -> Iterator[StringIO]:
-    """All that is logged, as it is written, and by everybody."""
-    written = StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
+    """All that is logged, as it is written, and by everybody. What configuring it has changed is changed back."""
+    written, root = StringIO(), logging.getLogger()
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(logging, "captureWarnings", lambda _: None)
+    loggers = [(each, each.level, each.handlers[:]) for each in (root, logging.getLogger("app"))]
     logs.configure("debug")
     for handler in root.handlers:
         assert isinstance(handler, logging.StreamHandler)
         handler.setStream(written)
+    root.setLevel(logging.DEBUG)
     yield written
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    for logger, level, handlers in loggers:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 def sent(app: Any) -> list[str]:

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from app.collectors.source import Found, Measurement, TransportError
 from app.collectors.watch import Plan, Watch
 from app.domain.connector import Connector, Report, StreamPosition
-from app.domain.names import Address
+from app.domain.names import DEFAULT_TENANT, Address, tenant_id
 from app.domain.position import Position
 from app.services.report import Addressed, record
+from app.store import audit
 from app.store.engine import transact
 from tests.collectors.client import Client
 from tests.tenants import add_tenant
@@ -99,6 +100,10 @@ def test_reports_follow_one_another_and_a_new_tenant_is_made(client: Client) -> 
     assert connector.status.health is not None
     assert connector.status.health.healthy
     assert source.closed
+    with client.engine.connect() as connection:
+        made = audit.read_page(connection, tenant_id(DEFAULT_TENANT), ["tenant.created"], None, 1000).entries
+    (told,) = [each for each in made if each.details["name"] == client.tenant]
+    assert told.actor == f"{client.tenant}/collector"
 
 
 def test_an_overtaken_measurement_is_made_again_and_never_sent_again(client: Client) -> None:
