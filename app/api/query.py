@@ -6,7 +6,7 @@ A misspelt parameter must not silently do nothing, and of two values none may si
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flask import request
+from flask import Request
 
 from app.domain.errors import InvalidParam
 
@@ -21,8 +21,8 @@ def documented(parameters: Iterable[Mapping[str, Any]]) -> Parameters:
     return {each["name"]: each["schema"].get("type") == "array" for each in parameters if each["in"] == "query"}
 
 
-def check(known: Parameters) -> None:
-    """Raises InvalidParam for a parameter of the current request that is not known, or given twice and no list."""
+def check(request: Request, known: Parameters) -> None:
+    """Raises InvalidParam for a parameter of the request that is not known, or given twice and no list."""
     try:
         given = request.args
     except UnicodeDecodeError:  # bytes as they are, which a client should have percent-encoded

@@ -55,7 +55,7 @@ BAD: dict[str, list[Any]] = {
     "barrier": NOT_FLAGS,
     "completed_frontier": NOT_OBJECTS,
     "completed_frontier.metadata": [
-        "x" * MAX_METADATA,
+        "x" * (MAX_METADATA - 1),  # and two quotes
         ["🚆" * (MAX_METADATA // 4)],
         nested(MAX_METADATA_DEPTH + 1),
     ],

@@ -50,7 +50,7 @@ def test_a_parameter_given_twice_is_refused_by_name(api: Api, name: str, paramet
 def test_a_list_may_be_given_in_several(api: Api, name: str, parameter: dict[str, Any]) -> None:
     (value,) = parameter["example"]
     response = ask(api, name, [(parameter["name"], value)] * 2)
-    assert response.status_code == 200, response.text
+    assert response.status_code in (200, 404), response.text  # 404: there is no such pipeline
     response.close()
 
 

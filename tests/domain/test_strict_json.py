@@ -118,6 +118,26 @@ def test_what_only_looks_like_a_nul_or_a_lone_surrogate_is_read(text: str, value
     assert decode(text.encode()) == value
 
 
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "c": 2, "\\u0061": 3}}]', '{"": 0, "": 0}'])
+def test_a_member_twice_is_refused(text: str) -> None:
+    with pytest.raises(NotStrictJson, match="a member twice"):
+        decode(text.encode())
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b'"\xed\xa0\x80"', b'"\xc0\x80"', '""'.encode("utf-16")])
+def test_what_is_not_utf_8_is_refused(raw: bytes) -> None:
+    with pytest.raises(NotStrictJson, match="is not UTF-8"):
+        decode(raw)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "{} {}", "[1,]", "'a'", "\ufeff{}", '"\n"', "01", "1.", "+1", "\xa0[]", "nul"]
+)
+def test_what_is_no_json_is_refused(text: str) -> None:
+    with pytest.raises(NotStrictJson, match=r"is not JSON: .* at line 1 column"):
+        decode(text.encode())
+
+
 def test_an_object_may_be_asked_for() -> None:
     assert decode_object(b'{"a": 1}') == {"a": 1}
     with pytest.raises(NotStrictJson, match="is not an object"):

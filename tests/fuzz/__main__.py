@@ -36,7 +36,7 @@ def main() -> int:
 
 def _round(url: str, credential: str, seed: int) -> tuple[int, int]:
     """How many requests there were and what was wrong, in a tenant of the round's own, so that it can be repeated."""
-    with subject(url, f"fuzz-{credential}-{seed}") as fuzzed:
+    with subject(url, f"fuzz-{credential}-{seed}", blocks=2) as fuzzed:
         before = fuzzed.requests
         findings = explore(fuzzed, credential, seed=seed, examples=_EXAMPLES)
         for finding in findings:

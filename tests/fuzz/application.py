@@ -33,13 +33,14 @@ _WAIT_SECONDS = 0.01
 class Subject:
     """The application, and what is needed to ask it and to judge the asking.
 
-    Nobody waits for long, a stream of events ends with its first line, and of a credential it is enough to name the
-    role: who revokes his own key is given another.
+    Nobody waits for long, a stream of events ends soon, and of a credential it is enough to name the role: who revokes
+    his own key is given another.
     """
 
     app: LeanFlask
     engine: Engine
     tenant: str
+    blocks: int  # of a stream of events that are read; there is always a first, at once
     tokens: list[str] = field(default_factory=list)  # complete, in progress, lost, of a connector that was removed
     answered: Counter[int] = field(default_factory=Counter)  # by the status
     _keys: dict[str, str] = field(default_factory=dict)  # by the role
@@ -88,7 +89,7 @@ class Subject:
             return start_response(status, headers, *rest)
 
         body = LeanFlask.wsgi_app(self.app, environ, start)
-        return _first_of(body) if "text/event-stream" in "".join(types) else body
+        return _first_of(body, self.blocks) if "text/event-stream" in "".join(types) else body
 
     def _new_key(self, role: Role) -> str:
         with self.engine.begin() as connection:
@@ -96,10 +97,10 @@ class Subject:
 
 
 @contextmanager
-def subject(database_url: str, tenant: str = "fuzz") -> Iterator[Subject]:
+def subject(database_url: str, tenant: str = "fuzz", blocks: int = 1) -> Iterator[Subject]:
     """The application on that database, with keys of a tenant that has nothing in it yet."""
     app = create_app(Config(database_url=database_url, auth_provider=AuthProvider.API_KEY))
-    made = Subject(app, make_engine(database_url), tenant)
+    made = Subject(app, make_engine(database_url), tenant, blocks)
     app.wsgi_app = made.serve  # type: ignore[method-assign]  # as Flask documents
     try:
         with patch.object(tokens, "wait_request", _hurried):
@@ -130,9 +131,9 @@ def _tokens(api: Api) -> list[str]:
     return issued
 
 
-def _first_of(body: Iterable[bytes]) -> Iterator[bytes]:
+def _first_of(body: Iterable[bytes], blocks: int) -> Iterator[bytes]:
     try:
-        yield from islice(body, 1)
+        yield from islice(body, blocks)
     finally:
         if hasattr(body, "close"):
             body.close()

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
-from flask import Flask, request
+from flask import Flask
 from hypothesis import HealthCheck, Phase, given, settings
 
 from app.api import query
@@ -65,7 +65,7 @@ def test_an_error_of_the_application_is_noticed(fuzzed: Subject) -> None:
     def look(environ: WSGIEnvironment) -> None:
         judge(fuzzed.app, environ)
 
-    reading_what_may_be_no_text = patch.object(query, "check", lambda _: request.args)
+    reading_what_may_be_no_text = patch.object(query, "check", lambda request, _: request.args)
     with reading_what_may_be_no_text, pytest.raises(AssertionError, match="InternalServerError"):
         look()
 
