@@ -117,7 +117,7 @@ class LeanFlask(Flask):
     def _check_host(host: str, trusted: frozenset[str]) -> None:
         found = _HOST.fullmatch(host.lower())
         if found is None or found[1] not in trusted:
-            raise SecurityError("The request is for a host that this server does not answer for")
+            raise SecurityError("This server does not answer for that host; TRUSTED_HOSTS says for which it does")
 
 
 class _Remembering:

@@ -90,7 +90,7 @@ class Worker(GeventWorker):
         head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
         head += f"Content-Length: {len(body)}\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"
         with suppress(OSError):  # whoever sent that may be gone
-            client.sendall(_completed(head.encode(), request_id()) + body.encode())
+            client.sendall(_completed(head.encode(), new_request_id()) + body.encode())
 
     def _end(self) -> None:
         while self.alive:
@@ -101,7 +101,7 @@ class Worker(GeventWorker):
             get_hub().loop.run_callback(idle.end)
 
 
-def request_id() -> str:
+def new_request_id() -> str:
     """A new one, as nginx makes them. It is no secret."""
     return f"{getrandbits(128):032x}"
 
@@ -112,7 +112,7 @@ def _identified(application: Callable[..., Iterable[bytes]]) -> Callable[..., It
     def identified(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID")
         if given is None or not _is_request_id(given):
-            environ["HTTP_X_REQUEST_ID"] = given = request_id()
+            environ["HTTP_X_REQUEST_ID"] = given = new_request_id()
         environ["gunicorn.socket"].request_id = given
         return application(environ, start_response)
 

@@ -18,7 +18,7 @@ WAIVERS = Path(__file__).parents[1] / "deploy" / "audit-waivers.txt"
 SERVICES = ("pypi", "osv")  # the second is asked what the first does not know
 
 _WAIVER = re.compile(r"(?P<id>[A-Z]+-[\w-]+)\s+(?P<until>\d{4}-\d\d-\d\d)\s+(?P<reason>\S.*)")
-_ASK_SECONDS = 300
+_ASK_SECONDS = 120
 
 
 class BadWaiver(Exception):
