@@ -9,7 +9,7 @@ from flask import request
 from app.api import examples, runtime
 from app.api.access_schemas import AuditSchema
 from app.api.blueprint import Blueprint
-from app.api.query import BAD_LIMIT, DEFAULT_LIMIT, LIMIT, Read, choices, limit_parameter, one, read
+from app.api.page_query import BAD_LIMIT, DEFAULT_LIMIT, LIMIT, Read, choices, limit_parameter, one, read
 from app.api.runtime import tenant
 from app.domain.audit import Action, AuditPlace
 from app.domain.roles import Role

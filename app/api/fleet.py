@@ -9,7 +9,7 @@ from app.api import examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.fleet_query import CHOICES, FleetQuery
 from app.api.fleet_schemas import FleetSchema
-from app.api.query import BAD_LIMIT, limit_parameter
+from app.api.page_query import BAD_LIMIT, limit_parameter
 from app.api.runtime import tenant
 from app.api.stats_json import dump
 from app.domain.roles import Role

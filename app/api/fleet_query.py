@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from werkzeug.datastructures import MultiDict
 
-from app.api.query import DEFAULT_LIMIT, LIMIT, Read, choices, one, read
+from app.api.page_query import DEFAULT_LIMIT, LIMIT, Read, choices, one, read
 from app.domain.activity import Lifecycle, Progress
 from app.domain.errors import InvalidParam
 from app.domain.names import MAX_NAME, canonical_table, connector_name, pipeline_name

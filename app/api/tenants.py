@@ -9,7 +9,7 @@ from flask import request
 from app.api import examples, runtime
 from app.api.access_schemas import CreatedTenantSchema, NewTenantSchema, TenantsSchema
 from app.api.blueprint import Blueprint
-from app.api.query import BAD_LIMIT, DEFAULT_LIMIT, LIMIT, Read, limit_parameter, one, read
+from app.api.page_query import BAD_LIMIT, DEFAULT_LIMIT, LIMIT, Read, limit_parameter, one, read
 from app.api.runtime import principal
 from app.domain.errors import InvalidReport, MalformedBody, OperatorsOnly, TenantNameInUse
 from app.domain.names import MAX_NAME
@@ -30,7 +30,13 @@ _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME}}}", re.ASCII)
 _PARAMETERS: dict[str, Read] = {"limit": LIMIT, "after": one(_NAME, str, "must be the name of a tenant")}
 _DOCUMENTED = [
     limit_parameter("tenants"),
-    examples.parameter("after", "query", "The name after which the page begins.", "acme", {"type": "string"}),
+    examples.parameter(
+        "after",
+        "query",
+        "The name after which the page begins.",
+        "acme",
+        {"type": "string", "pattern": f"^{_NAME.pattern}$"},
+    ),
 ]
 
 
