@@ -359,7 +359,7 @@ def keep(monkeypatch: pytest.MonkeyPatch, plan: Plan, rounds: int, **works: Any)
 
     def sleep(seconds: float) -> None:
         clock[0] += 900
-        if clock[0] >= 900 * rounds:
+        if clock[0] > 900 * rounds:
             raise Enough
 
     for name in ("ensure_partitions", "maintain", "roll_up_recent"):
