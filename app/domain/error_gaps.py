@@ -22,6 +22,6 @@ def gaps(indexes: Iterable[int], counted: int) -> Iterator[Gap]:
     for index in indexes:
         if index > expected:
             yield Gap(expected, index - 1)
-        expected = max(expected, index + 1)
+        expected = index + 1
     if counted >= expected:
         yield Gap(expected, counted)

@@ -20,7 +20,8 @@ from app.store.rollups import Bucket, roll_up, stale_days, stale_hours
 
 _log = logging.getLogger(__name__)
 
-_EVERY_SECONDS = (240.0, 360.0)  # not all processes at once
+_FIRST_SECONDS = (2.0, 20.0)  # out of the way of a process that is just starting, and not all processes at once
+_EVERY_SECONDS = (240.0, 360.0)
 _ALL_EVERY_SECONDS = 6 * 3600.0
 _RECENT = timedelta(days=2)
 _FRESH = timedelta(minutes=4)
@@ -67,11 +68,12 @@ class Maintained:
 
 
 def keep_maintained(plan: Plan) -> None:
-    """Maintains now and every few minutes, for ever; at first, and every few hours, all that there is.
+    """Maintains soon and every few minutes, for ever; at first, and every few hours, all that there is.
 
     What fails is left to the next run, and keeps nothing else from being done: it may be that the tables are somebody
     else's, who alone may make and drop partitions.
     """
+    time.sleep(random.uniform(*_FIRST_SECONDS))  # noqa: S311 - no secret
     all_due = time.monotonic()
     while True:
         if time.monotonic() < all_due:

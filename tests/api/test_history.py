@@ -290,6 +290,16 @@ def test_events_of_an_unknown_or_foreign_pipeline_are_unknown(make_api: Callable
     refused(make_api(Role.ADMIN, tenant="another").get(EVENTS), 404, "UnknownPipelineName")
 
 
+def test_nothing_is_listed_that_another_event_could_still_come_before(api: Api, engine: sa.Engine) -> None:
+    """Or a client that goes on from there would miss it."""
+    with engine.begin() as slow:
+        slow.execute(sa.text("SELECT pg_current_xact_id()"))
+        lived(api)
+        assert read(api.get(EVENTS))["events"] == []
+    settle(engine)
+    assert len(read(api.get(EVENTS))["events"]) == 4
+
+
 def test_events_of_a_restored_database_are_told_first(api: Api, engine: sa.Engine) -> None:
     """As docs/compose.md restores them."""
     expected = eventful(api, engine)

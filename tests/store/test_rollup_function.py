@@ -120,7 +120,7 @@ def same(told: dict[datetime, Any], expected: dict[datetime, dict[str, Any]]) ->
             assert told[start][name] == wanted, (start, name)
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(life=lives(), hours_in=st.integers(-3, 120), step=st.sampled_from([60, 60, 15, 1440]), steps=st.integers(1, 8))
 def test_it_says_what_the_model_says_of_every_life(
     connection: sa.Connection, tenant: uuid.UUID, life: list[Moment], hours_in: int, step: int, steps: int
