@@ -5,35 +5,39 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import click
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from app import logs
 from app.config import Config, ConfigError
+from app.domain.api_key import ApiKeyText
 from app.domain.errors import TidemarkError
 from app.domain.names import DEFAULT_TENANT, tenant_id
-from app.domain.roles import Role
+from app.domain.roles import Role, command_line
+from app.domain.status import format_time
 from app.domain.token import TokenId
 from app.domain.waiting import Until
 from app.embedded import EmbeddedPostgresError, embedded_postgres
-from app.services.authenticate import create_key, list_keys, revoke_key
 from app.services.explain import explain
+from app.services.keys import MOST_GRACE, create_key, list_keys, revoke_key, rotate_key
 from app.services.maintenance import Plan, keep_maintained
 from app.services.maintenance import maintain as maintain_once
 from app.services.seats import Seats
+from app.services.tenants import ensure_tenant, make_tenant
 from app.services.waiters import Waiters
 from app.store import analysts, health, roles, schema
 from app.store.engine import make_engine, run, transact
-from app.store.keys import add_tenant
 from app.store.partitions import ensure_partitions
 from app.store.restore import leave_lost_versions
+from app.store.tenants import read_page as read_tenants
 from app.token_text import token_text
 from app.token_wait import EXIT_CODES, wait_for_tokens
 
@@ -48,6 +52,10 @@ _EXPLAINED = (
     roles.RoleRefused,
     schema.MigrationTurnTimeout,
 )
+
+_TENANTS_AT_A_TIME = 1000
+
+T = TypeVar("T")
 
 ROLE = click.Choice([role.value for role in Role])
 
@@ -239,32 +247,76 @@ _TENANT = click.option("--tenant", default=DEFAULT_TENANT, show_default=True, he
 @_TENANT
 @click.option("--name", required=True, help="The key's name, of the tenant's own choice.")
 @click.option("--role", type=ROLE, default=Role.READ.value, show_default=True)
-def keys_create(tenant: str, name: str, role: str) -> None:
+@click.option("--expires-in-days", type=click.FloatRange(0, 36500, min_open=True), metavar="DAYS", help="Unset: never.")
+def keys_create(tenant: str, name: str, role: str, expires_in_days: float | None) -> None:
     """Create a key, and its tenant if need be. Prints the key, once, and nothing else."""
-    config = _config()
-    with _database(config) as url, _engine(config, url) as engine:
-        _, key = transact(engine, lambda c: create_key(c, add_tenant(c, tenant), name, Role(role), by=Role.ADMIN))
-    click.echo(str(key))
+    by = command_line(tenant)
+    expires_at = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
+
+    def create(connection: Connection) -> ApiKeyText:
+        ensure_tenant(connection, by, tenant)
+        return create_key(connection, by, name, Role(role), expires_at=expires_at)[1]
+
+    click.echo(str(_transact(create)))
 
 
 @keys.command("list")
 @_TENANT
 def keys_list(tenant: str) -> None:
-    """List a tenant's keys: id, role, name."""
+    """List a tenant's keys: id, role, when it expires, the hour of its last use, name."""
     config = _config()
     with _database(config) as url, _engine(config, url) as engine:
         for key in run(engine, lambda c: list_keys(c, tenant_id(tenant))):
-            click.echo(f"{key.id}  {key.role.value:5}  {key.name}")
+            times = f"{_time(key.expires_at):27}  {_time(key.last_used_at):27}"
+            click.echo(f"{key.id}  {key.role.value:5}  {times}  {key.name}")
+
+
+@keys.command("rotate")
+@_TENANT
+@click.option("--name", required=True)
+@click.option(
+    "--grace-seconds",
+    type=click.IntRange(0, int(MOST_GRACE.total_seconds())),
+    default=0,
+    show_default=True,
+    help="How long the old key still works.",
+)
+def keys_rotate(tenant: str, name: str, grace_seconds: int) -> None:
+    """Replace a key by a new one of the same name and role. Prints the new key, once, and nothing else."""
+    by, grace = command_line(tenant), timedelta(seconds=grace_seconds)
+    _, key = _transact(lambda connection: rotate_key(connection, by, name, grace=grace))
+    click.echo(str(key))
 
 
 @keys.command("revoke")
 @_TENANT
 @click.option("--name", required=True)
 def keys_revoke(tenant: str, name: str) -> None:
-    """Revoke a key for good."""
-    config = _config()
+    """Revoke a key for good, and any that it has replaced."""
+    _transact(lambda connection: revoke_key(connection, command_line(tenant), name))
+
+
+@commands.group()
+def tenants() -> None:
+    """Tenants."""
+
+
+@tenants.command("create")
+@click.argument("name")
+def tenants_create(name: str) -> None:
+    """Create a tenant; `tidemark keys create` makes its keys."""
+    _transact(lambda connection: make_tenant(connection, command_line(DEFAULT_TENANT), name))
+
+
+@tenants.command("list")
+def tenants_list() -> None:
+    """List the tenants: id, when it was created, name."""
+    config, after = _config(), ""
     with _database(config) as url, _engine(config, url) as engine:
-        transact(engine, lambda c: revoke_key(c, tenant_id(tenant), name, by=Role.ADMIN))
+        while page := run(engine, lambda c: read_tenants(c, after, _TENANTS_AT_A_TIME)):  # noqa: B023 - run at once
+            for each in page:
+                click.echo(f"{each.id}  {_time(each.created_at)}  {each.name}")
+            after = page[-1].name
 
 
 @commands.group()
@@ -368,6 +420,16 @@ def _engine(config: Config, url: str) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+def _transact(work: Callable[[Connection], T]) -> T:
+    config = _config()
+    with _database(config) as url, _engine(config, url) as engine:
+        return transact(engine, work)
+
+
+def _time(instant: datetime | None) -> str:
+    return "-" if instant is None else format_time(instant)
 
 
 def _upgrade(url: str) -> None:

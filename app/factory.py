@@ -12,16 +12,19 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from app import logs, metrics
 from app.api import auth, errors, runtime
 from app.api.api_keys import api_keys
+from app.api.audit import audit
 from app.api.body import MAX_BODY
 from app.api.connectors import connectors
 from app.api.events import events
 from app.api.explanation import explanation
 from app.api.fleet import fleet
+from app.api.history import history
 from app.api.pipelines import pipelines
 from app.api.reports import reports
 from app.api.runtime import Runtime
 from app.api.schemas import ErrorSchema
 from app.api.service import service
+from app.api.tenants import tenants
 from app.api.tokens import tokens
 from app.config import Config, ConfigError
 from app.lean import LeanFlask
@@ -58,7 +61,7 @@ def create_app(config: Config) -> LeanFlask:
     app.url_map.merge_slashes = False  # a quoted table name may hold two in a row
     with app.app_context():
         runtime.install(made := Runtime.make(config, config.database_url))
-    app.on_stop = made.waiters.close
+    app.on_stop = made.close
     _add_routes(app)
     auth.register(app)
     app.after_request(_finish)
@@ -77,7 +80,10 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> LeanFlask:
 
 def _add_routes(app: Flask) -> None:
     api = _Api(app)
-    for blueprint in (connectors, fleet, tokens, explanation, events, reports, pipelines, api_keys, service):
+    for blueprint in (
+        *(connectors, fleet, tokens, explanation, events, history, reports, pipelines),
+        *(api_keys, tenants, audit, service),
+    ):
         api.register_blueprint(blueprint)
     # Given a redirect URL, or it would put the request's Host header into the page.
     settings = {"app_name": "Tidemark", "oauth2RedirectUrl": "/docs/oauth2-redirect.html"}

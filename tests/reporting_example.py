@@ -18,8 +18,8 @@ from app.domain.position import Position
 from app.domain.status import Health, Metrics, Status
 from app.domain.token import SAMPLED_AHEAD
 from app.store import models, reports
-from app.store.keys import add_tenant
 from app.store.reports import Change
+from tests.tenants import add_tenant
 
 MONDAY = datetime(2025, 3, 3, tzinfo=UTC)
 SUNDAY = MONDAY + timedelta(days=7)  # its end

@@ -47,13 +47,26 @@ def test_keys_are_created_listed_and_revoked(clone: str) -> None:
     assert created.stdout.startswith("tmk_")
     assert created.stdout.count("\n") == 1
     listed = tidemark(clone, "keys", "list", "--tenant", "acme")
-    assert listed.stdout.split()[1:] == ["write", "ci"]
+    assert listed.stdout.split()[1:] == ["write", "-", "-", "ci"]
     again = tidemark(clone, "keys", "create", "--tenant", "acme", "--name", "ci")
     assert (again.returncode, again.stdout) == (1, "")
     assert "'ci' exists" in again.stderr
     assert tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").returncode == 0
     assert tidemark(clone, "keys", "list", "--tenant", "acme").stdout == ""
     assert "Unknown API key 'ci'" in tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").stderr
+    assert tidemark(clone, "tenants", "create", "acme").stderr == "tidemark: A tenant named 'acme' exists\n"
+
+
+def test_maintain_rolls_up_and_says_so(clone: str, clone_engine: sa.Engine) -> None:
+    report(clone_engine, ADDRESS, 0, received=1, completed=1)
+    maintained = tidemark(clone, "maintain")
+    assert (maintained.returncode, maintained.stderr) == (0, "")
+    assert re.fullmatch(r"Rolled up: [12] hours, [01] days\. Dropped: nothing\.\n", maintained.stdout)
+    with clone_engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT sum(observations) FROM connector_hourly")) == 1
+        assert connection.scalar(
+            sa.text("SELECT to_regclass('observation_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD'))")
+        )
 
 
 def lines(shown: subprocess.CompletedProcess[str]) -> list[str]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tests.pages import DOCS, blocks, play
 from tests.serving import Server, serving
 
-SESSIONS = {"reporting-an-engine": 16, "tokens": 12, "fleet": 9, "events": 11}
+SESSIONS = {"reporting-an-engine": 16, "tokens": 12, "fleet": 9, "events": 11, "history": 9}
 """The pages with commands, and how many each has at least."""
 
 _VOLATILE = re.compile(

@@ -57,7 +57,7 @@ def test_a_question_is_answered_as_it_is_told(
 
 def test_there_are_twenty_and_each_view_is_asked() -> None:
     assert [int(number) for number, *_ in QUESTIONS] == list(range(1, 21))
-    used = set(re.findall(r"reporting\.(\w+)", " ".join(query for _, _, query, _ in QUESTIONS)))
+    used = set(re.findall(r"(?:FROM|JOIN) reporting\.(\w+)", " ".join(query for _, _, query, _ in QUESTIONS)))
     assert used == set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
 
 

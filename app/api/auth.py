@@ -20,6 +20,9 @@ ROLES: dict[str, Role | None] = {
     "tokens.check_tokens": Role.READ,
     "explanation.explain_completion_token": Role.READ,
     "events.stream_events": Role.READ,
+    "history.read_connector_history": Role.READ,
+    "history.read_connector_errors": Role.READ,
+    "history.list_pipeline_events": Role.READ,
     "reports.post_reports": Role.WRITE,
     "pipelines.list_pipelines": Role.READ,
     "pipelines.read_pipeline": Role.READ,
@@ -32,7 +35,11 @@ ROLES: dict[str, Role | None] = {
     "api_keys.list_api_keys": Role.WRITE,
     "api_keys.create_api_key": Role.WRITE,
     "api_keys.read_api_key": Role.WRITE,
+    "api_keys.rotate_api_key": Role.WRITE,
     "api_keys.delete_api_key": Role.WRITE,
+    "tenants.list_tenants": Role.ADMIN,
+    "tenants.create_tenant": Role.ADMIN,
+    "audit.list_audit_events": Role.ADMIN,
     # Nobody is asked for a credential here.
     "service.healthz": None,
     "service.readyz": None,
@@ -40,6 +47,10 @@ ROLES: dict[str, Role | None] = {
     "api-docs.openapi_json": None,
     "docs.show": None,
 }
+
+
+_FRESH = ("api_keys", "tenants", "audit")
+"""Blueprints for which no key is remembered, or one revoked a moment ago could make another."""
 
 
 def register(app: Flask) -> None:
@@ -64,10 +75,9 @@ def _enter() -> None:
     required = ROLES[request.endpoint] if request.endpoint else None
     if required is None:
         return
-    principal = _principal()
+    g.principal = principal = _principal()
     if not principal.role.allows(required):
         raise InsufficientPermissions(required=required.value, actual=principal.role.value)
-    g.principal = principal
 
 
 def _principal() -> Principal:
@@ -76,9 +86,9 @@ def _principal() -> Principal:
         return ANYONE
 
     def look(key: ApiKeyText) -> Principal:
-        return run(here.engine, lambda connection: authenticate(connection, key))
+        return run(here.engine, lambda connection: authenticate(connection, key, here.tally.note_use))
 
-    if request.blueprint == "api_keys":  # or a key revoked a moment ago could make another
+    if request.blueprint in _FRESH:
         return look(ApiKeyText.parse(_bearer()))
     return here.principals.find(_bearer(), look)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 import flask_smorest
+import marshmallow as ma
 from flask import Response
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
@@ -32,6 +33,10 @@ class Blueprint(flask_smorest.Blueprint):
     """
 
     ARGUMENTS_PARSER = JsonParser()
+
+    def arguments(self, schema: type[ma.Schema], **options: Any) -> Callable[[F], F]:
+        """flask-smorest's, of one instance: webargs would make a schema for each request, with all its fields."""
+        return cast("Callable[[F], F]", super().arguments(schema(), **options))
 
     def doc(self, **options: Any) -> Callable[[F], F]:
         """flask-smorest's, for the documentation only."""

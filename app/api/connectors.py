@@ -119,7 +119,8 @@ def delete_connector(pipeline: str, table: str, connector: str) -> Response:
     Its tokens get 410 from then on. A later report with `If-Match: "0"` brings it back, in a new epoch.
     """
     address = Address.parse(tenant(), pipeline, table, connector)
-    transact(runtime.current().engine, lambda connection: remove_connector(connection, address))
+    by = principal()
+    transact(runtime.current().engine, lambda connection: remove_connector(connection, address, by=by))
     return Response(status=204)
 
 

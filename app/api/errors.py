@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, json
 from werkzeug.exceptions import HTTPException
 
+from app.api import denials
 from app.domain import errors
 from app.domain.errors import TidemarkError
 
@@ -62,6 +63,8 @@ def _json(body: dict[str, Any], status: int) -> Response:
 
 
 def _answer(error: TidemarkError) -> Response:
+    if isinstance(error, errors.AuthenticationFailed | errors.InsufficientPermissions):
+        denials.note(error)
     response = _json(members(error), status_of(error))
     if isinstance(error, errors.Unavailable):
         response.headers["Retry-After"] = str(error.retry_after_seconds)

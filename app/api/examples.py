@@ -121,6 +121,84 @@ EXPLANATION: dict[str, Any] = {
     },
 }
 
+EVENT_CURSOR = "AVmT5lQ0yQ3xAAAAAAAAAAAAAAAAAAADSQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+EVENTS = {
+    "events": [
+        {
+            "pipeline": "demo",
+            "table": "orders",
+            "connector": "billing",
+            "kind": "failed",
+            "version": 7,
+            "at": "2026-01-31T12:00:00.000000Z",
+            "details": {"error": "the disk is full"},
+        }
+    ],
+    "next": f"?from=2026-01-31T00%3A00%3A00.000000Z&to=2026-02-01T00%3A00%3A00.000000Z&limit=1&cursor={EVENT_CURSOR}",
+}
+
+ERRORS: dict[str, Any] = {
+    "parse_errors": [
+        {"missing_from": 1, "missing_to": 41},
+        {"index": 42, "timestamp": "2026-01-31T12:00:00.000000Z", "tag": "json", "message": "no comma"},
+    ],
+    "transport_errors": [],
+}
+
+_POINT: dict[str, Any] = {
+    "at": "2026-01-31T11:00:00.000000Z",
+    "received_per_second": 10.0,
+    "completed_per_second": 9.5,
+    "records_per_second": 10.0,
+    "bytes_per_second": 4120.0,
+    "observations": 30,
+    "reports": 300,
+    "received_delta": 3000,
+    "completed_delta": 2850,
+    "records_delta": 3000,
+    "bytes_delta": 1236000,
+    "parse_errors": 0,
+    "transport_errors": 0,
+    "failures": 0,
+    "epochs": 0,
+    "lag_records_min": 0,
+    "lag_records_avg": 21.5,
+    "lag_records_max": 150,
+    "lag_records_p95": 90,
+    "lag_seconds_min": 0.0,
+    "lag_seconds_avg": 1.2,
+    "lag_seconds_max": 8.0,
+    "lag_seconds_p95": 5.5,
+    "running_seconds": 300.0,
+    "paused_seconds": 0.0,
+    "finished_seconds": 0.0,
+    "failed_seconds": 0.0,
+    "unknown_seconds": 0.0,
+    "idle_seconds": 40.0,
+    "moving_seconds": 260.0,
+    "stalled_seconds": 0.0,
+    "rewound_seconds": 0.0,
+    "healthy_seconds": 300.0,
+    "unhealthy_seconds": 0.0,
+    "tokens_issued": 2,
+    "tokens_completed": 2,
+    "tokens_lost": 0,
+    "token_latency_avg": 3.1,
+    "token_latency_p50": 2.2,
+    "token_latency_p95": 4.0,
+    "token_latency_max": 4.0,
+}
+HISTORY = {
+    "pipeline": "demo",
+    "table": "orders",
+    "connector": "billing",
+    "from": "2026-01-31T11:00:00.000000Z",
+    "to": "2026-01-31T11:10:00.000000Z",
+    "step": 300,
+    "resolution": "raw",
+    "points": [_POINT, dict.fromkeys(_POINT) | {"at": "2026-01-31T11:05:00.000000Z"}],
+}
+
 
 def header(description: str, example: str) -> dict[str, Any]:
     """A response header."""

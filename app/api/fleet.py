@@ -7,11 +7,11 @@ from flask import request
 
 from app.api import examples, runtime
 from app.api.blueprint import Blueprint
-from app.api.fleet_query import CHOICES, DEFAULT_LIMIT, MAX_LIMIT, FleetQuery
+from app.api.fleet_query import CHOICES, FleetQuery
 from app.api.fleet_schemas import FleetSchema
+from app.api.page_query import BAD_LIMIT, limit_parameter
 from app.api.runtime import tenant
 from app.api.stats_json import dump
-from app.domain.errors import InvalidParam
 from app.domain.roles import Role
 from app.lean import LeanResponse as Response
 from app.store.engine import run
@@ -72,20 +72,14 @@ _PARAMETERS = [
     examples.parameter("min_lag_records", "query", "At least so far behind.", 1000, {"type": "integer", "minimum": 0}),
     examples.parameter("min_lag_seconds", "query", "At least so long behind.", 30, {"type": "number", "minimum": 0}),
     examples.parameter("name_prefix", "query", "How `endpoint_name` begins.", "orders.b", {"type": "string"}),
-    examples.parameter(
-        "limit",
-        "query",
-        "The most connectors of a page.",
-        DEFAULT_LIMIT,
-        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    ),
+    limit_parameter("connectors"),
     examples.parameter("cursor", "query", "Where a page goes on; from the page before.", _CURSOR, {"type": "string"}),
     examples.IF_NONE_MATCH | {"description": "An answer already known, by its ETag."},
 ]
 
 
 @fleet.route("")
-@fleet.refuses(Role.READ, InvalidParam(f"limit: must be an integer from 1 to {MAX_LIMIT}"))
+@fleet.refuses(Role.READ, BAD_LIMIT)
 @fleet.alt_response(304, description="If-None-Match names this very answer.")
 @fleet.response(200, FleetSchema, example=_EXAMPLE, headers=_HEADERS)
 @fleet.doc(parameters=_PARAMETERS)

@@ -1,20 +1,16 @@
-"""What the list of the fleet is asked for: the query's parameters, and the cursor that leads from page to page.
-
-A misspelt filter must not silently show everything: every parameter is known and well-formed, or refused by its name.
-"""
+"""What the list of the fleet is asked for: the query's parameters, and the cursor that leads from page to page."""
 
 import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from werkzeug.datastructures import MultiDict
 
+from app.api.page_query import DEFAULT_LIMIT, LIMIT, Read, choices, one, read
 from app.domain.activity import Lifecycle, Progress
 from app.domain.errors import InvalidParam
 from app.domain.names import MAX_NAME, canonical_table, connector_name, pipeline_name
@@ -25,20 +21,15 @@ CHOICES = {
     "progress": tuple(each.value for each in Progress),
     "health": ("Healthy", "Unhealthy", NO_HEALTH),
 }
-MAX_LIMIT = 1000
-DEFAULT_LIMIT = 100
 
 _MAX_PREFIX = 2 * MAX_NAME + 1  # of an endpoint name
 # No control characters, lone surrogates or U+FFFD, which no name holds (app/domain/names.py).
 _PREFIX = re.compile(rf"[^\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]{{1,{_MAX_PREFIX}}}")
-_LIMIT = re.compile(r"[1-9]\d{0,3}", re.ASCII)
 _RECORDS = re.compile(r"\d{1,23}", re.ASCII)  # offsets below 2^63, of 2048 components
 _SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,4096}", re.ASCII)
 _RANKS = range(10)  # more than there are
 _BAD_CURSOR = "cursor: not one of these filters; begin again without it"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +43,7 @@ class FleetQuery:
     @classmethod
     def parse(cls, arguments: MultiDict[str, str]) -> "FleetQuery":
         """The page that a query asks for. Raises InvalidParam, which names the parameter."""
-        for name in arguments:
-            if name not in _PARAMETERS:
-                raise InvalidParam(f"{name[:100]}: there is no such parameter, only {', '.join(_PARAMETERS)}")
-        given = {name: _read(name, arguments.getlist(name)) for name in arguments}
+        given = read(arguments, _PARAMETERS)
         limit, cursor = given.pop("limit", DEFAULT_LIMIT), given.pop("cursor", None)
         filters = Filters(**given)
         return cls(filters, limit, None if cursor is None else _place(cursor, filters))
@@ -93,54 +81,19 @@ def _place(cursor: str, filters: Filters) -> Place:
     raise InvalidParam(_BAD_CURSOR)
 
 
-def _read(name: str, values: list[str]) -> Any:
-    try:
-        return _PARAMETERS[name](values)
-    except ValueError as error:
-        raise InvalidParam(f"{name}: {error}") from None
-
-
-def _choices(name: str) -> Callable[[list[str]], tuple[str, ...]]:
-    """Reads a parameter that may be repeated, each time with one of the values that there are."""
-
-    def read(values: list[str]) -> tuple[str, ...]:
-        if not set(values) <= set(CHOICES[name]):
-            raise ValueError(f"must be one of {', '.join(CHOICES[name])}; repeat the parameter for several")
-        return tuple(sorted(set(values)))
-
-    return read
-
-
 def _pipelines(values: list[str]) -> tuple[str, ...]:
     return tuple(sorted({pipeline_name(value) for value in values}))
 
 
-def _one(pattern: re.Pattern[str], convert: Callable[[str], T], must_be: str) -> Callable[[list[str]], T]:
-    """Reads a parameter that is given once."""
-
-    def read(values: list[str]) -> T:
-        if len(values) != 1 or not pattern.fullmatch(values[0]):
-            raise ValueError(must_be)
-        return convert(values[0])
-
-    return read
-
-
-def _limit(text: str) -> int:
-    if int(text) > MAX_LIMIT:
-        raise ValueError(f"must be an integer from 1 to {MAX_LIMIT}")
-    return int(text)
-
-
-_PARAMETERS: dict[str, Callable[[list[str]], Any]] = {
+_PARAMETERS: dict[str, Read] = {
     "pipeline": _pipelines,
-    **{name: _choices(name) for name in CHOICES},
-    "min_lag_records": _one(_RECORDS, int, "must be a number of records, such as 1000"),
+    **{name: choices(values) for name, values in CHOICES.items()},
+    "min_lag_records": one(_RECORDS, int, "must be a number of records, such as 1000"),
     # A decimal, which the next page's query spells as it was read; a float would become 1e-06.
-    "min_lag_seconds": _one(_SECONDS, Decimal, "must be a number of seconds, such as 0.5"),
-    "name_prefix": _one(
+    "min_lag_seconds": one(_SECONDS, Decimal, "must be a number of seconds, such as 0.5"),
+    "name_prefix": one(
         _PREFIX, str, f"must be 1 to {_MAX_PREFIX} printable characters, with which an endpoint name begins"
     ),
-    "limit": _one(_LIMIT, _limit, f"must be an integer from 1 to {MAX_LIMIT}"),
-    "cursor": _one(_CURSOR, str, "must be one from a page before"),
+    "limit": LIMIT,
+    "cursor": one(_CURSOR, str, "must be one from a page before"),
 }

@@ -12,10 +12,10 @@ MAX_INTERVAL = 86400.0  # seconds
 
 
 class Count(fields.Integer):
-    """An integer from 0 to 2^63-1, written as one: no boolean, no text, no 1.0."""
+    """An integer from 0 to 2^63-1 unless told otherwise, written as one: no boolean, no text, no 1.0."""
 
-    def __init__(self, *, least: int = 0, **kwargs: Any) -> None:
-        super().__init__(strict=True, validate=validate.Range(least, MAX_OFFSET), **kwargs)
+    def __init__(self, *, least: int = 0, most: int = MAX_OFFSET, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(least, most), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, bool):

@@ -21,6 +21,7 @@ from app.services.follow import Streams
 from app.services.issue import Issuer, IssueRequest
 from app.services.report import Addressed, Recorded, record
 from app.services.seats import Seats
+from app.services.tally import Tally
 from app.services.waiters import Waiters
 from app.store.batcher import Batcher
 from app.store.engine import AnyRow, admitted, make_engine, run, transact, transact_at_once
@@ -49,6 +50,7 @@ class Runtime:
     streams: Streams
     renderings: Renderings
     principals: Principals
+    tally: Tally
 
     @classmethod
     def make(cls, config: Config, database_url: str) -> "Runtime":
@@ -73,7 +75,13 @@ class Runtime:
             streams=_streams(engine, waiters, config),
             renderings=Renderings(),
             principals=Principals(),
+            tally=Tally(engine),
         )
+
+    def close(self) -> None:
+        """Lets everybody who waits go, and writes what is still to be written, for the process is about to end."""
+        self.waiters.close()
+        self.tally.close()
 
 
 def install(runtime: Runtime) -> None:

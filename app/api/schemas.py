@@ -155,18 +155,19 @@ class ReportItemSchema(ReportSchema):
 
     @ma.validates("table")
     def _check_table(self, table: str, **_: Any) -> None:
-        _check_name(names.canonical_table, table)
+        check_name(names.canonical_table, table)
 
     @ma.validates("connector")
     def _check_connector(self, connector: str, **_: Any) -> None:
-        _check_name(names.connector_name, connector)
+        check_name(names.connector_name, connector)
 
     @ma.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> tuple[str, str, Report]:
         return names.canonical_table(data["table"]), data["connector"], _report(data)
 
 
-def _check_name(rule: Callable[[str], str], name: str) -> None:
+def check_name(rule: Callable[[str], str], name: str) -> None:
+    """Raises ValidationError for a name that the rule does not allow."""
     try:
         rule(name)
     except InvalidParam as error:
@@ -355,10 +356,11 @@ class NewApiKeySchema(ma.Schema):
 
     name = fields.String(required=True)
     role = fields.Enum(Role, by_value=True, load_default=Role.READ)
+    expires_at = Time(load_default=None, allow_none=True, metadata={"description": "Left out or null: never."})
 
     @ma.validates("name")
     def _check_key_name(self, name: str, **_: Any) -> None:
-        _check_name(names.key_name, name)
+        check_name(names.key_name, name)
 
 
 class ApiKeySchema(ma.Schema):
@@ -367,6 +369,11 @@ class ApiKeySchema(ma.Schema):
     id = fields.String(required=True)
     name = fields.String(required=True)
     role = fields.Enum(Role, by_value=True, required=True)
+    created_at = Time(required=True)
+    expires_at = Time(
+        required=True, allow_none=True, metadata={"description": "null: never. Of a key that was rotated: soon."}
+    )
+    last_used_at = Time(required=True, allow_none=True, metadata={"description": "The hour of its last use."})
 
 
 class CreatedApiKeySchema(ma.Schema):

@@ -28,7 +28,7 @@ def _block(happening: RecordedEvent | Settled | Reset | None, cursor: Cursor) ->
     where = f"id: {cursor}\n".encode()
     match happening:
         case RecordedEvent():
-            return where + b"event: connector\ndata: " + dump(_transition(happening)) + b"\n"
+            return where + b"event: connector\ndata: " + dump(transition(happening)) + b"\n"
         case Settled():
             told = {"token": happening.token} | token_status(happening.outcome)
             return where + b"event: token\ndata: " + dump(told) + b"\n"
@@ -44,7 +44,8 @@ _RESET = {
 }
 
 
-def _transition(event: RecordedEvent) -> dict[str, Any]:
+def transition(event: RecordedEvent) -> dict[str, Any]:
+    """A transition's members."""
     return {
         "pipeline": event.pipeline,
         "table": event.table,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,8 +12,10 @@ from sqlalchemy import Connection, Engine
 from app.collectors.source import Found, Source, TransportError, report_of
 from app.domain.errors import Conflict, PreconditionFailed, ServiceUnavailable
 from app.domain.names import Address
+from app.domain.roles import command_line
 from app.services.report import Addressed, Outcome, record
-from app.store import keys, reports
+from app.services.tenants import ensure_tenant
+from app.store import reports
 from app.store.engine import run, transact
 from app.store.reports import Loaded
 
@@ -52,6 +54,7 @@ class Watch:
         self._source = source
         self._engine = engine
         self._keep_every = keep_every
+        self._by = replace(command_line(plan.tenant), name="collector")
         self._turns = {address: _Turn() for address in plan.addresses}
         self._hurried = asyncio.Event()
 
@@ -150,7 +153,7 @@ class Watch:
 
         def work(connection: Connection) -> list[Outcome]:
             if not all(each.pipeline_known for each in loaded.values()):
-                keys.add_tenant(connection, self._plan.tenant)
+                ensure_tenant(connection, self._by, self._plan.tenant)
             return record(connection, items, keep_every=self._keep_every)
 
         return dict(zip(found, transact(self._engine, work), strict=True))

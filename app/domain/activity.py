@@ -30,6 +30,9 @@ class Progress(Enum):
     UNKNOWN = "unknown"  # no position, or nobody knows what is completed
 
 
+TROUBLE = (Progress.STALLED, Progress.REWOUND)
+"""What somebody should have a look at."""
+
 STALLED_AFTER = 3
 """Reports with a position, in a row."""
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from app.domain.activity import Pace, follow
+from app.domain.activity import TROUBLE, Pace, follow
 from app.domain.errors import EpochSuperseded, PositionRegressed, PreconditionFailed, PreconditionRequired
 from app.domain.frontier import Checkpoint, Frontier, advance, append, thin
 from app.domain.position import Position
@@ -279,8 +279,11 @@ def _worth_observing(before: Connector, after: Connector, events: tuple[Event, .
     """Thinning (design §3): one observation per interval, unless something but counters changed."""
     if events or before.observed_at is None or before.observed_at <= due:
         return True
-    return _without_counters(before.status) != _without_counters(after.status)
+    return _without_counters(before) != _without_counters(after)
 
 
-def _without_counters(status: Status) -> tuple[Any, ...]:
-    return status.fatal_error, status.health, status.paused, status.barrier, status.metrics.end_of_input
+def _without_counters(connector: Connector) -> tuple[Any, ...]:
+    """What tells one state from another. Whether a connector that keeps up is idle or moves, changes all the time."""
+    status, progress = connector.status, connector.pace.progress
+    trouble = progress if progress in TROUBLE else None
+    return status.fatal_error, status.health, status.paused, status.barrier, status.metrics.end_of_input, trouble

@@ -6,6 +6,7 @@
     ├── InvalidReport                       the body is JSON, but not a valid document for this operation
     ├── AuthenticationFailed                no credential, or not a valid one
     ├── InsufficientPermissions             the credential's role is too low
+    │   └── OperatorsOnly                   it is not one of the tenant `default`
     ├── Unknown
     │   ├── UnknownPipelineName
     │   ├── UnknownInputEndpoint
@@ -15,7 +16,8 @@
     │   ├── NoStreamPosition                the connector has never reported a position
     │   ├── PositionRegressed               received went back within an epoch
     │   ├── EpochSuperseded                 a report from an epoch that is already closed
-    │   └── ApiKeyNameInUse
+    │   ├── ApiKeyNameInUse
+    │   └── TenantNameInUse
     ├── PreconditionRequired                a sampled report without If-Match
     ├── PreconditionFailed                  If-Match names a version that is not the current one
     ├── Gone
@@ -78,6 +80,14 @@ class InsufficientPermissions(TidemarkError):
             f"This operation requires the role '{required}' or higher; the credential has '{actual}'",
             details={"required": required, "actual": actual},
         )
+
+
+class OperatorsOnly(InsufficientPermissions):
+    """Tenants are created and listed by administrators of the tenant 'default' only."""
+
+    def __init__(self) -> None:
+        super().__init__(required="admin", actual="admin")
+        self.message = (type(self).__doc__ or "").strip()
 
 
 class Unknown(TidemarkError):
@@ -144,6 +154,13 @@ class ApiKeyNameInUse(Conflict):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"An API key named '{name}' exists", details={"name": name})
+
+
+class TenantNameInUse(Conflict):
+    """A tenant of this name exists."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A tenant named '{name}' exists", details={"name": name})
 
 
 class PreconditionRequired(TidemarkError):

@@ -15,6 +15,7 @@ MAX_NAME = 255
 _TENANTS = UUID("7fa6d3c4-6f0a-5d6e-9c86-2b8f0b1f4f1d")  # namespace of tenant ids; never change it
 _PIPELINE = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_PIPELINE_NAME}}}")
 _CONNECTOR = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME}}}")
+_API_KEY = re.compile(r"tmk_[a-z2-7]{16}_[a-z2-7]{59}")
 
 
 def tenant_id(name: str) -> UUID:
@@ -43,7 +44,12 @@ def connector_name(name: str) -> str:
 
 
 def key_name(name: str) -> str:
-    """The name itself, when it is one an API key or a tenant may have; raises InvalidParam."""
+    """The name itself, when it is one an API key or a tenant may have; raises InvalidParam.
+
+    None holds an API key, which somebody may send in the wrong place, and which nothing may keep.
+    """
+    if _API_KEY.search(name):
+        raise InvalidParam("name: this is an API key, and no name for one")
     if not _CONNECTOR.fullmatch(name):
         raise InvalidParam(f"name: use 1 to {MAX_NAME} letters, digits, '_', '-' or '.'")
     return name

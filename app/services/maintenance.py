@@ -3,14 +3,14 @@
 import logging
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
 from sqlalchemy import Connection, NullPool, create_engine, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app import metrics
 from app.config import Config
@@ -69,22 +69,31 @@ class Maintained:
 def keep_maintained(plan: Plan) -> None:
     """Maintains now and every few minutes, for ever; at first, and every few hours, all that there is.
 
-    A run that fails is left to the next one.
+    What fails is left to the next run, and keeps nothing else from being done: it may be that the tables are somebody
+    else's, who alone may make and drop partitions.
     """
     all_due = time.monotonic()
     while True:
-        everything = time.monotonic() >= all_due
-        try:
-            if everything:
-                ensure_partitions(plan.url)
-                maintain(plan)
+        if time.monotonic() < all_due:
+            done = _attempt(roll_up_recent, plan)
+        else:
+            _attempt(lambda plan: ensure_partitions(plan.url), plan)
+            done = _attempt(maintain, plan)
+            if done:
                 all_due = time.monotonic() + _ALL_EVERY_SECONDS
-            else:
-                roll_up_recent(plan)
+        if done:
             metrics.succeeded("maintenance")
-        except SQLAlchemyError as error:
-            _log.warning("maintenance failed, trying again: %s", type(error).__name__)
         time.sleep(random.uniform(*_EVERY_SECONDS))  # noqa: S311 - no secret
+
+
+def _attempt(work: Callable[[Plan], object], plan: Plan) -> bool:
+    """Whether it was done, or can never be; False where the database may be there again the next time."""
+    try:
+        work(plan)
+    except SQLAlchemyError as error:
+        _log.warning("maintenance failed, to be tried again: %s", type(error).__name__)
+        return not isinstance(error, OperationalError)
+    return True
 
 
 def maintain(plan: Plan) -> Maintained | None:

@@ -6,10 +6,12 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from app.domain.audit import Action
 from app.domain.connector import Accepted, Event, EventKind, Report, accept, remove
 from app.domain.errors import TidemarkError, UnknownInputEndpoint, UnknownPipelineName
 from app.domain.names import Address
-from app.store import reports
+from app.domain.roles import Principal
+from app.store import audit, reports
 from app.store.engine import Repeat
 from app.store.reports import Change, Loaded
 
@@ -66,8 +68,8 @@ def record(
     return [outcomes[place] for place in range(len(items))]
 
 
-def remove_connector(connection: Connection, address: Address) -> None:
-    """Removes a connector: its epoch is closed and nobody sees it any more.
+def remove_connector(connection: Connection, address: Address, *, by: Principal | None = None) -> None:
+    """Removes a connector: its epoch is closed and nobody sees it any more. The audit tells who did it.
 
     Raises UnknownPipelineName and UnknownInputEndpoint, and Repeat when another write has overtaken it.
     """
@@ -88,6 +90,8 @@ def remove_connector(connection: Connection, address: Address) -> None:
     if not reports.write_removal(connection, change):
         raise Repeat
     reports.write_history(connection, [change])
+    details = {"pipeline": address.pipeline, "table": address.table, "connector": address.connector}
+    audit.record(connection, address.tenant, Action.CONNECTOR_REMOVED, details, by=by)
 
 
 def _write(connection: Connection, changes: list[Change]) -> None:

@@ -30,6 +30,7 @@ TABLES = {
     "alembic_version": Access("SELECT"),
     "analyst": Access("", "role = current_user"),
     "api_key": Access("INSERT, SELECT, UPDATE"),
+    "audit_event": Access("INSERT, SELECT"),
     "completion_token": Access("INSERT, SELECT", _OF_A_CONNECTOR),
     "connector": Access("INSERT, SELECT, UPDATE", f"tenant_id = {_TENANT}"),
     # Rollups: whoever serves or collects computes them, again and again.

@@ -9,7 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from app.domain.errors import UnknownPipelineName
 from app.domain.event_order import BEGINNING, EventPlace
+from app.domain.names import pipeline_id
 from app.store.engine import AnyRow, array, statement
 
 
@@ -64,6 +66,49 @@ def read_events(connection: Connection, queries: Sequence[EventQuery], *, limit:
     }
     rows = connection.execute(statement("read_events"), parameters)
     return [_page(list(group), limit) for _, group in groupby(rows, lambda row: row.query)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineEvents:
+    """The transitions of a pipeline in a span of time; None is no filter."""
+
+    tenant: UUID
+    pipeline: str
+    since: datetime
+    until: datetime
+    table: str | None = None
+    connector: str | None = None
+    kinds: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventsPage:
+    """The first of them behind a place, and whether there are more."""
+
+    events: Sequence[RecordedEvent]
+    more: bool
+
+
+def read_pipeline_events(connection: Connection, wanted: PipelineEvents, after: EventPlace, limit: int) -> EventsPage:
+    """A page of at most ``limit`` transitions; raises UnknownPipelineName."""
+    parameters = {
+        "pipeline_id": pipeline_id(wanted.tenant, wanted.pipeline),
+        "since": wanted.since,
+        "until": wanted.until,
+        "table": wanted.table,
+        "connector": wanted.connector,
+        "kinds": None if wanted.kinds is None else list(wanted.kinds),
+        "xid": after.xid,
+        "connector_id": after.connector_id,
+        "version": after.version,
+        "after_kind": after.kind,
+        "limit": limit,
+    }
+    rows = connection.execute(statement("read_pipeline_events"), parameters).all()
+    if not rows[0].pipeline_known:
+        raise UnknownPipelineName(wanted.pipeline)
+    events = [_event(row) for row in rows if row.xid is not None]
+    return EventsPage(events[:limit], len(events) > limit)
 
 
 def read_newest(connection: Connection, tenant: UUID) -> Newest:

@@ -80,7 +80,31 @@ class ApiKey(Base):
     role: Mapped[str]
     created_at: Mapped[Created]
     expires_at: Mapped[Timestamp | None]
-    revoked_at: Mapped[Timestamp | None]
+    revoked_at: Mapped[Timestamp | None]  # to come, while a rotated key is still in its grace
+    last_used_at: Mapped[Timestamp | None]  # the hour of it; written at most once an hour
+
+
+class AuditEvent(Base):
+    """What somebody has done, or was denied. Append-only: a trigger refuses everything but an insert.
+
+    The key is random, and no sequence: its gaps would tell a tenant how much the others do.
+    """
+
+    __tablename__ = "audit_event"
+    __table_args__ = (
+        CheckConstraint(
+            "action IN ('key.created', 'key.rotated', 'key.revoked', 'tenant.created', 'connector.removed', 'denied')",
+            name="action",
+        ),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
+    at: Mapped[Timestamp] = mapped_column(primary_key=True, server_default=func.clock_timestamp())
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    action: Mapped[str]
+    actor: Mapped[str | None]  # null: not known
+    key_id: Mapped[str | None]  # the API key that came with the request, which need not have been valid
+    details: Mapped[Json]
 
 
 class Pipeline(Base):
@@ -357,6 +381,7 @@ class ConnectorEvent(Base):
             "version",
             postgresql_where=text("tenant_id IS NOT NULL"),
         ),
+        Index("ix_connector_event_time", "connector_id", "at"),
         Index("ix_connector_event_removal", "connector_id", "version", postgresql_where=text("kind = 'removed'")),
     )
 

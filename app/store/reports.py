@@ -98,8 +98,13 @@ def write(connection: Connection, changes: Sequence[Change]) -> set[UUID]:
 
 
 def write_removal(connection: Connection, change: Change) -> bool:
-    """Marks a connector removed, and forgets its errors, if it is still as it was loaded; answers whether it was."""
-    table = models.Connector
+    """Marks a connector removed, and forgets its errors, if it is still as it was loaded; answers whether it was.
+
+    Where it was not, the transaction is to leave nothing behind: the errors are gone all the same.
+    """
+    table, errors = models.Connector, models.ConnectorError
+    # Postgres runs it after the update, as every report does, or the two would deadlock.
+    forgotten = delete(errors).where(errors.connector_id == change.address.id).cte("forgotten")
     written = connection.execute(
         update(table)
         .where(table.id == change.address.id, table.version == change.before.version, table.removed_at.is_(None))
@@ -115,10 +120,8 @@ def write_removal(connection: Connection, change: Change) -> bool:
             lag_records=None,
         )
         .returning(standings.notifying(Standing(change.address.id, 0, change.after.completed_version)))
+        .add_cte(forgotten)
     ).all()
-    if written:
-        errors = models.ConnectorError
-        connection.execute(delete(errors).where(errors.connector_id == change.address.id))
     return bool(written)
 
 

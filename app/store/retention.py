@@ -14,8 +14,8 @@ from app.store.partitions import OWNS, Partitioned
 _log = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT = "20ms"  # so long, at most, does a writer stand behind a detachment that cannot have its lock
-_TRIES = 200
-_PAUSE_SECONDS = (0.02, 0.2)
+_TRIES = 500
+_PAUSE_SECONDS = (0.01, 0.05)
 _LOCKED = "55P03"
 
 # Also those that were detached, but not dropped any more.

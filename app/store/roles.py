@@ -28,16 +28,19 @@ REPORTING = "tidemark_reporting"
 _APP_SETTINGS = {"statement_timeout": "60s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s"}
 _NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 
+# All that the role is or may become: attributes are not inherited, but SET ROLE gives them.
 _STRENGTH = text("""
-    SELECT rolsuper AS "is a superuser", rolbypassrls AS "bypasses row-level security",
-           rolcreaterole AS "may make roles", rolcreatedb AS "may make databases", rolreplication AS "may replicate",
-           pg_has_role(oid, 'pg_read_server_files', 'MEMBER') OR pg_has_role(oid, 'pg_write_server_files', 'MEMBER')
-           OR pg_has_role(oid, 'pg_execute_server_program', 'MEMBER') AS "reaches the server's files",
-           EXISTS (SELECT FROM pg_class
-                    WHERE relnamespace IN (to_regnamespace('public'), to_regnamespace('reporting'))
-                      AND pg_has_role(r.oid, relowner, 'MEMBER')) AS "owns tables"
+    SELECT bool_or(m.rolsuper) AS "is a superuser", bool_or(m.rolbypassrls) AS "bypasses row-level security",
+           bool_or(m.rolcreaterole) AS "may make roles", bool_or(m.rolcreatedb) AS "may make databases",
+           bool_or(m.rolreplication) AS "may replicate",
+           bool_or(m.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'))
+               AS "reaches the server's files",
+           bool_or(EXISTS (SELECT FROM pg_class
+                            WHERE relnamespace IN (to_regnamespace('public'), to_regnamespace('reporting'))
+                              AND relowner = m.oid)) AS "owns tables"
       FROM pg_roles AS r
-     WHERE rolname = coalesce(CAST(:role AS name), current_user)""")
+      JOIN pg_roles AS m ON pg_has_role(r.oid, m.oid, 'MEMBER')
+     WHERE r.rolname = coalesce(CAST(:role AS name), current_user)""")
 _TABLES = text("""
     SELECT relname, obj_description(p.oid, 'pg_policy') AS described
       FROM pg_class AS t

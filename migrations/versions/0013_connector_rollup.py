@@ -108,7 +108,8 @@ WITH tracked AS MATERIALIZED (
            THEN greatest(0, CAST(p.received AS numeric) - CAST(p.received_before AS numeric))
            WHEN jsonb_typeof(p.received) = 'object' AND jsonb_typeof(p.received_before) = 'object'
            THEN (SELECT sum(greatest(0, CAST(a.value AS numeric) - CAST(p.received_before -> a.key AS numeric)))
-                   FROM jsonb_each(p.received) AS a)
+                   FROM jsonb_each(p.received) AS a
+                  WHERE p.received_before ? a.key)
            END AS moved) AS r
      CROSS JOIN LATERAL (SELECT CASE
            WHEN p.epoch_number IS DISTINCT FROM p.epoch_before THEN NULL
@@ -117,41 +118,53 @@ WITH tracked AS MATERIALIZED (
            THEN greatest(0, CAST(p.completed AS numeric) - CAST(p.completed_before AS numeric))
            WHEN jsonb_typeof(p.completed) = 'object' AND jsonb_typeof(p.completed_before) = 'object'
            THEN (SELECT sum(greatest(0, CAST(a.value AS numeric) - CAST(p.completed_before -> a.key AS numeric)))
-                   FROM jsonb_each(p.completed) AS a)
+                   FROM jsonb_each(p.completed) AS a
+                  WHERE p.completed_before ? a.key)
            END AS moved) AS c
      WHERE NOT p.removed AND p.at >= since
      GROUP BY 1, 2
 ), spans AS (
-    SELECT p.connector_id, s.lifecycle, s.progress, s.health_status,
+    SELECT s.connector_id, s.lifecycle, s.progress, s.health_status,
            greatest(s.low, since) AS low, least(s.high, until, now()) AS high
-      FROM pairs AS p
-     CROSS JOIN LATERAL (VALUES
-           (p.at, least(p.known_until, p.next_at), p.lifecycle, p.progress, p.health_status),
-           (p.known_until, coalesce(p.next_at, until), 'unknown', NULL, NULL),
-           (CASE WHEN p.version_before IS NULL AND p.version > 1 THEN since END, p.at, 'unknown', NULL, NULL)
-           ) AS s (low, high, lifecycle, progress, health_status)
-     WHERE NOT p.removed AND s.low < s.high AND s.high > since AND s.low < least(until, now())
+      FROM (SELECT connector_id, lifecycle, progress, health_status, at AS low, least(known_until, next_at) AS high
+              FROM pairs
+             WHERE NOT removed
+            UNION ALL
+            SELECT connector_id, 'unknown', NULL, NULL, known_until, coalesce(next_at, until)
+              FROM pairs
+             WHERE NOT removed AND known_until < coalesce(next_at, until)
+            UNION ALL
+            SELECT connector_id, 'unknown', NULL, NULL, since, at
+              FROM pairs
+             WHERE NOT removed AND version_before IS NULL AND version > 1) AS s
+     WHERE s.low < s.high AND s.high > since AND s.low < least(until, now())
 ), pieces AS (
-    SELECT s.connector_id, s.lifecycle, s.progress, s.health_status, b.starts_at,
-           date_part('epoch', least(s.high, b.starts_at + step) - greatest(s.low, b.starts_at)) AS seconds
+    SELECT *, date_bin(step, low, timestamptz '2000-01-01 00:00Z') AS starts_at
+      FROM spans
+     WHERE high <= date_bin(step, low, timestamptz '2000-01-01 00:00Z') + step
+    UNION ALL
+    SELECT s.connector_id, s.lifecycle, s.progress, s.health_status,
+           greatest(s.low, b.starts_at), least(s.high, b.starts_at + step), b.starts_at
       FROM spans AS s
      CROSS JOIN LATERAL generate_series(
            date_bin(step, s.low, timestamptz '2000-01-01 00:00Z'), s.high - interval '1 microsecond', step
            ) AS b (starts_at)
+     WHERE s.high > date_bin(step, s.low, timestamptz '2000-01-01 00:00Z') + step
 ), timed AS (
     SELECT connector_id, starts_at,
-           coalesce(sum(seconds) FILTER (WHERE lifecycle = 'running'), 0) AS running_seconds,
-           coalesce(sum(seconds) FILTER (WHERE lifecycle = 'paused'), 0) AS paused_seconds,
-           coalesce(sum(seconds) FILTER (WHERE lifecycle = 'finished'), 0) AS finished_seconds,
-           coalesce(sum(seconds) FILTER (WHERE lifecycle = 'failed'), 0) AS failed_seconds,
-           coalesce(sum(seconds) FILTER (WHERE lifecycle = 'unknown'), 0) AS unknown_seconds,
-           coalesce(sum(seconds) FILTER (WHERE progress = 'idle'), 0) AS idle_seconds,
-           coalesce(sum(seconds) FILTER (WHERE progress = 'moving'), 0) AS moving_seconds,
-           coalesce(sum(seconds) FILTER (WHERE progress = 'stalled'), 0) AS stalled_seconds,
-           coalesce(sum(seconds) FILTER (WHERE progress = 'rewound'), 0) AS rewound_seconds,
-           coalesce(sum(seconds) FILTER (WHERE health_status = 'Healthy'), 0) AS healthy_seconds,
-           coalesce(sum(seconds) FILTER (WHERE health_status = 'Unhealthy'), 0) AS unhealthy_seconds
+           coalesce(sum(t.seconds) FILTER (WHERE lifecycle = 'running'), 0) AS running_seconds,
+           coalesce(sum(t.seconds) FILTER (WHERE lifecycle = 'paused'), 0) AS paused_seconds,
+           coalesce(sum(t.seconds) FILTER (WHERE lifecycle = 'finished'), 0) AS finished_seconds,
+           coalesce(sum(t.seconds) FILTER (WHERE lifecycle = 'failed'), 0) AS failed_seconds,
+           coalesce(sum(t.seconds) FILTER (WHERE lifecycle = 'unknown'), 0) AS unknown_seconds,
+           coalesce(sum(t.seconds) FILTER (WHERE progress = 'idle'), 0) AS idle_seconds,
+           coalesce(sum(t.seconds) FILTER (WHERE progress = 'moving'), 0) AS moving_seconds,
+           coalesce(sum(t.seconds) FILTER (WHERE progress = 'stalled'), 0) AS stalled_seconds,
+           coalesce(sum(t.seconds) FILTER (WHERE progress = 'rewound'), 0) AS rewound_seconds,
+           coalesce(sum(t.seconds) FILTER (WHERE health_status = 'Healthy'), 0) AS healthy_seconds,
+           coalesce(sum(t.seconds) FILTER (WHERE health_status = 'Unhealthy'), 0) AS unhealthy_seconds
       FROM pieces
+     CROSS JOIN LATERAL (SELECT date_part('epoch', high - low) AS seconds) AS t
      GROUP BY 1, 2
 ), ids AS MATERIALIZED (
     SELECT array_agg(CAST(encode(overlay(decode(repeat('00', 16), 'hex') PLACING substring(int8send(

@@ -217,7 +217,7 @@ _EVENT: Columns = (
 _TOKEN: Columns = (
     *_NAMES,
     ("token_id", "x.id", "The token's own id, a UUIDv7: of its time."),
-    ("issued_at", "x.issued_at", "When it was issued."),
+    ("issued_at", "x.issued_at", "When it was issued. Name a range of token_id, too, by first_token()."),
     ("issued_by", "x.issued_by", "The name of the API key that asked for it."),
     ("epoch_number", "x.epoch_number", "The epoch of its connector in which it was issued."),
     ("binding", "x.binding", "The version that has to be completed."),
@@ -225,7 +225,7 @@ _TOKEN: Columns = (
     ("completed_by", "d.completed_by", "The first observation that found it complete; null: it is not."),
     (
         "latency_seconds",
-        "greatest(0, date_part('epoch', d.completed_by - x.issued_at))",
+        "CASE WHEN d.completed_by IS NOT NULL THEN greatest(0, date_part('epoch', d.completed_by - x.issued_at)) END",
         "From issue to completed_by, in seconds.",
     ),
 )

@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from app.config import AuthProvider, Config
 from app.domain.roles import Role
 from app.factory import create_app
 from app.lean import LeanFlask
-from app.services.authenticate import create_key
-from app.store.keys import add_tenant
+from app.services.tally import Tally
 from tests.api.client import Api
+from tests.tenants import add_key
 
 MakeKey = Callable[..., str]
 MakeApp = Callable[..., LeanFlask]
@@ -71,9 +72,7 @@ def make_key(engine: sa.Engine) -> MakeKey:
 
     def make(role: Role = Role.ADMIN, tenant: str | None = None, name: str | None = None) -> str:
         with engine.begin() as connection:
-            owner = add_tenant(connection, tenant or uuid.uuid4().hex)
-            _, key = create_key(connection, owner, name or uuid.uuid4().hex, role, by=Role.ADMIN)
-        return str(key)
+            return add_key(connection, tenant or uuid.uuid4().hex, role, name)
 
     return make
 
@@ -139,3 +138,11 @@ def engine_of(app: Flask) -> sa.Engine:
     """The engine that an application runs on."""
     runtime: Runtime = app.extensions["tidemark"]
     return runtime.engine
+
+
+def by_hand(app: Flask) -> Tally:
+    """Has the application's tally write when it is told to, and not by itself."""
+    tally = Tally(engine_of(app))
+    tally.close()
+    app.extensions["tidemark"] = replace(app.extensions["tidemark"], tally=tally)
+    return tally

@@ -94,7 +94,14 @@ def test_a_body_that_does_not_tell_its_length_is_read_no_further_than_allowed(ap
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("PUT", STATS), ("POST", REPORTS), ("PUT", PIPELINE), ("POST", "/v0/api_keys")]
+    ("method", "path"),
+    [
+        ("PUT", STATS),
+        ("POST", REPORTS),
+        ("PUT", PIPELINE),
+        ("POST", "/v0/api_keys"),
+        ("POST", "/v0/api_keys/ci/rotate"),
+    ],
 )
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
 def test_another_content_type_is_refused(

@@ -93,7 +93,7 @@ def test_any_batch_is_answered_item_by_item_or_changes_nothing(api: Api, unchang
 @given(
     body=VALUES
     | st.fixed_dictionaries({}, optional={"deployment_status": st.just("Paused") | VALUES, "unknown": VALUES})
-    | st.fixed_dictionaries({}, optional={"name": VALUES, "role": st.just("read") | VALUES})
+    | st.fixed_dictionaries({}, optional={"name": VALUES, "role": st.just("read") | VALUES, "expires_at": VALUES})
 )
 @pytest.mark.parametrize(("method", "path"), [("PUT", "/v0/pipelines/demo"), ("POST", "/v0/api_keys")])
 def test_any_other_body_is_accepted_or_changes_nothing(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import marshmallow as ma
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -209,3 +210,18 @@ def test_any_number_of_tokens_is_checked_in_one(api: Api, counter: Counter, conn
     answer = api.request("POST", "/v0/completion_status", json={"tokens": tokens})
     assert (answer.status_code, len(answer.get_json()["tokens"])) == (202, 900)
     assert counter.take() == 1
+
+
+def test_a_report_makes_no_schema_anew(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which would cost more than all the rest of it."""
+    api.report(FULL, 0)
+    made = []
+    make = ma.Schema.__init__
+
+    def counted(schema: ma.Schema, *arguments: Any, **options: Any) -> None:
+        made.append(type(schema).__name__)
+        make(schema, *arguments, **options)
+
+    monkeypatch.setattr(ma.Schema, "__init__", counted)
+    assert api.report(FULL, 1).status_code == 204
+    assert made == []

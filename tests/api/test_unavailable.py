@@ -36,7 +36,11 @@ REQUESTS: list[tuple[str, str, Any]] = [
     ("GET", "/v0/api_keys", None),
     ("POST", "/v0/api_keys", {"name": "ci"}),
     ("GET", "/v0/api_keys/ci", None),
+    ("POST", "/v0/api_keys/ci/rotate", {}),
     ("DELETE", "/v0/api_keys/ci", None),
+    ("GET", "/v0/tenants", None),
+    ("POST", "/v0/tenants", {"name": "unavailable", "admin_key": "first"}),
+    ("GET", "/v0/audit", None),
 ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from tests.benchmarks import batch, data, database, fleet, pending, report_batch, servers, waiting
+from tests.benchmarks import batch, conditional, data, database, fleet, pending, report_batch, servers, waiting, workers
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measure import Measured
 from tests.benchmarks.servers import Server
@@ -67,6 +67,45 @@ def batches(bench: Bench) -> list[Comparison]:
         Comparison(
             name="batch of 1,000 reports", unit="rows/s", ours=ours, peer_name="psycopg by hand", peer=by_hand, bar=0.5
         )
+    ]
+
+
+def reports(bench: Bench) -> list[Comparison]:
+    """Reports one by one, to a thousand connectors. The other servers are ended, whose connections pgbench needs."""
+    if database.program() is None:
+        print("pgbench: not installed")
+        return []
+    bench.end_servers()
+    ours, peer = conditional.rates(
+        bench.ours, bench.engine, bench.directory, bench.settings.seconds, bench.settings.rounds
+    )
+    return [
+        Comparison(
+            name="single conditional reports",
+            unit="1/s",
+            ours=ours,
+            peer_name="pgbench, the same one by one",
+            peer=peer,
+            bar=1,
+        )
+    ]
+
+
+def memory(bench: Bench) -> list[Comparison]:
+    """What a worker holds, run after run of all that is asked for most."""
+    mixes = [bench.all_stats, bench.all_issues, bench.checks]
+    resident = workers.resident_megabytes(bench.ours, mixes, bench.renew, bench.settings.seconds)
+    return [
+        _limit("memory of a worker", "MB", resident[-1], 130),
+        Comparison(
+            name="memory of a worker, last run",
+            unit="MB",
+            ours=resident[-1],
+            peer_name="the run before",
+            peer=resident[-2],
+            bar=1.01,
+            at_most=True,
+        ),
     ]
 
 
@@ -148,7 +187,8 @@ def pgbench(bench: Bench) -> list[Comparison]:
     tokens = len(bench.tokens)
     bench.end_servers()
     with bench.engine.begin() as connection:
-        database.prepare(connection, tokens)
+        database.prepare_connectors(connection)
+        database.prepare_tokens(connection, tokens)
     connectors = data.PIPELINES * data.CONNECTORS
     found = []
     for group, name, table, rows in (
@@ -176,6 +216,8 @@ COMPARISONS: Mapping[str, Callable[[Bench], list[Comparison]]] = {
     "fleet": fleet_pages,
     "waits": waits,
     "by-json": by_json,
+    "memory": memory,
+    "reports": reports,
     "pgbench": pgbench,
     "pending": pending_tokens,  # last: a million rows would be in the others' way
 }

@@ -1,4 +1,4 @@
-"""Limit (e): what Postgres alone does of the same statements, one a request, driven by pgbench on 64 connections."""
+"""Limit (e): what Postgres alone does of the same statements, driven by pgbench on 64 connections."""
 
 import re
 import subprocess
@@ -18,30 +18,35 @@ def program() -> Path | None:
     return path if path.exists() else None
 
 
-def prepare(connection: sa.Connection, tokens: int) -> None:
-    """Numbers the connectors and so many tokens, because pgbench's variables are numbers."""
-    connection.execute(sa.text("DROP TABLE IF EXISTS bench_connector, bench_token"))
-    connection.execute(
-        sa.text(
-            "CREATE TABLE bench_connector AS"
-            " SELECT CAST(row_number() OVER () AS int) AS n, id AS connector_id, pipeline_id FROM connector"
-        )
+def prepare_connectors(connection: sa.Connection) -> None:
+    """Numbers the connectors, the last pipeline's first, because pgbench's variables are numbers."""
+    _make(
+        connection,
+        "bench_connector",
+        "SELECT CAST(row_number() OVER (ORDER BY p.name DESC, c.id) AS int) AS n, c.id AS connector_id, c.pipeline_id"
+        " FROM connector AS c JOIN pipeline AS p ON p.id = c.pipeline_id",
     )
-    connection.execute(
-        sa.text(
-            "CREATE TABLE bench_token AS"
-            " SELECT CAST(row_number() OVER () AS int) AS n, t.id AS token_id, c.id AS connector_id, c.pipeline_id"
-            " FROM completion_token AS t JOIN connector AS c ON c.id = t.connector_id LIMIT :most"
-        ),
-        {"most": tokens},
+
+
+def prepare_tokens(connection: sa.Connection, tokens: int) -> None:
+    """Numbers so many tokens."""
+    _make(
+        connection,
+        "bench_token",
+        "SELECT CAST(row_number() OVER () AS int) AS n, t.id AS token_id, c.id AS connector_id, c.pipeline_id"
+        f" FROM completion_token AS t JOIN connector AS c ON c.id = t.connector_id LIMIT {tokens}",
     )
-    for table in ("bench_connector", "bench_token"):
-        connection.execute(sa.text(f"ALTER TABLE {table} ADD PRIMARY KEY (n)"))
-        connection.execute(sa.text(f"ANALYZE {table}"))
+
+
+def _make(connection: sa.Connection, table: str, rows: str) -> None:
+    connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
+    connection.execute(sa.text(f"CREATE TABLE {table} AS {rows}"))
+    connection.execute(sa.text(f"ALTER TABLE {table} ADD PRIMARY KEY (n)"))
+    connection.execute(sa.text(f"ANALYZE {table}"))
 
 
 def rate(database: sa.URL, name: str, table: str, rows: int, seconds: float, directory: Path) -> float:
-    """Statements a second of ``sql/{name}.sql``, each for a random row of the table."""
+    """Runs a second of ``sql/{name}.sql``, each for a random one of the table's first ``rows``."""
     binary = program()
     assert binary is not None
     script = directory / f"{name}.sql"

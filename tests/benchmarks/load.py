@@ -33,30 +33,38 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Requests to choose from at random: a file with one path a line."""
+    """Requests to choose from: a file with one path a line."""
 
     file: Path
 
 
 @contextmanager
-def mix(paths: Iterable[str]) -> Iterator[Mix]:
+def mix(lines: Iterable[str]) -> Iterator[Mix]:
     with tempfile.NamedTemporaryFile("w", prefix="tidemark-paths-", suffix=".txt") as file:
-        file.writelines(f"{path}\n" for path in paths)
+        file.writelines(f"{line}\n" for line in lines)
         file.flush()
         yield Mix(Path(file.name))
 
 
 def wrk(
-    base: str, requests: Mix, seconds: float, *, seed: int = 1, authorization: str = "", watched: Sequence[int] = ()
+    base: str,
+    requests: Mix,
+    seconds: float,
+    *,
+    seed: int = 1,
+    authorization: str = "",
+    watched: Sequence[int] = (),
+    script: Path = _SCRIPT,
 ) -> Run:
     """One run. Raises LoadError unless every request got an answer below 400.
 
-    ``watched`` are the PIDs of the processes whose instructions are to be counted.
+    ``script`` says what is sent of the lines of the mix; ``watched`` are the PIDs of the processes whose instructions
+    are to be counted.
     """
     counter = (*_COUNTER, "--pid", ",".join(map(str, watched)), "--") if watched and can_count() else ()
     command = (
         *(*counter, "wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds:.0f}s"),
-        *("--timeout", "5s", "--script", str(_SCRIPT), base, "--", str(requests.file), str(seed), authorization),
+        *("--timeout", "5s", "--script", str(script), base, "--", str(requests.file), str(seed), authorization),
     )
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout.splitlines()[-1])

@@ -122,9 +122,7 @@ def plain_url(database: str) -> str:
 def _gunicorn(arguments: Sequence[str], environment: Mapping[str, str], name: str, path: str) -> Iterator[Server]:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
-    settings = {"HOST": "127.0.0.1", "PORT": str(port), "LOG_LEVEL": os.environ.get("BL", "warning")} | dict(
-        environment
-    )
+    settings = {"HOST": "127.0.0.1", "PORT": str(port), **environment}
     with _running((*_GUNICORN, *arguments), settings, name, base, lambda: _answers(base + path)) as server:
         yield server
 

@@ -16,8 +16,8 @@ from app.domain.names import Address
 from app.domain.position import Position
 from app.services.report import Addressed, record
 from app.store.engine import transact
-from app.store.keys import add_tenant
 from tests.collectors.client import Client
+from tests.tenants import add_tenant
 
 EVERY = timedelta(seconds=10)
 

@@ -5,17 +5,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import requests
 import sqlalchemy as sa
 
 from app.domain.roles import Role
-from app.services.authenticate import create_key
-from app.store.keys import add_tenant
 from tests.deploy.front import Front
 from tests.nginx import nginx
 from tests.serving import CONNECTOR, Server
+from tests.tenants import add_key
 
 STATS = f"{CONNECTOR}/stats"
 
@@ -27,10 +25,9 @@ class Site(Front):
     server: Server
     engine: sa.Engine
 
-    def key(self, tenant: str, name: str = "", role: Role = Role.ADMIN) -> str:
+    def key(self, tenant: str, name: str | None = None, role: Role = Role.ADMIN) -> str:
         with self.engine.begin() as connection:
-            owner = add_tenant(connection, tenant)
-            return str(create_key(connection, owner, name or uuid4().hex, role, by=Role.ADMIN)[1])
+            return add_key(connection, tenant, role, name)
 
     def report(self, key: str, version: int, received: int, completed: int, path: str = STATS) -> requests.Response:
         position = {"received": received, "completed": completed}

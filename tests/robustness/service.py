@@ -14,11 +14,12 @@ from app.services import issue, report
 from app.services.check import Asked, Checked
 from app.services.issue import IssueRequest
 from app.services.report import Addressed, Outcome
-from app.store import engine, keys, status
+from app.store import engine, status
 from app.store.status import StatsQuery
 from tests.robustness.ledger import Answer
 from tests.robustness.sleepers import Happening, Sleepers
 from tests.services.reporting import KEEP_EVERY, only
+from tests.tenants import add_tenant
 
 PIPELINE = "demo"
 
@@ -35,7 +36,7 @@ class Service:
     def __init__(self, url: str) -> None:
         self._url = url
         self._start()
-        self.tenant: UUID = engine.transact(self._engine, lambda c: keys.add_tenant(c, uuid4().hex))
+        self.tenant: UUID = engine.transact(self._engine, lambda c: add_tenant(c, uuid4().hex))
 
     def _start(self) -> None:
         self._engine = engine.make_engine(self._url, pool_size=3)

@@ -8,11 +8,13 @@ import sqlalchemy as sa
 
 from app.domain.api_key import ApiKeyText
 from app.domain.errors import AuthenticationFailed, ServiceUnavailable
-from app.domain.roles import Principal, Role
+from app.domain.roles import Principal, Role, command_line
 from app.services import authenticate
-from app.services.authenticate import REMEMBERED_SECONDS, WATCHED_SECONDS, KeyWatch, Principals, create_key, revoke_key
-from app.store.keys import add_tenant, still_valid
+from app.services.authenticate import REMEMBERED_SECONDS, WATCHED_SECONDS, KeyWatch, Principals
+from app.services.keys import create_key, revoke_key
+from app.store.keys import still_valid
 from app.store.models import ApiKey
+from tests.tenants import add_tenant
 
 KEY, OTHER = (str(ApiKeyText.make(bytes([n]) * 10, bytes([n]) * 32)) for n in (1, 2))
 HOLDER = Principal(name="ci", tenant_id=uuid4(), tenant="acme", role=Role.READ)
@@ -161,9 +163,10 @@ def test_without_a_key_there_is_nothing_to_look_up() -> None:
 
 def test_a_key_is_valid_until_it_is_revoked_or_expires(engine: sa.Engine) -> None:
     with engine.begin() as connection:
-        tenant = add_tenant(connection, uuid4().hex)
-        made = {name: create_key(connection, tenant, name, Role.READ, by=Role.ADMIN)[0].id for name in "abc"}
-        revoke_key(connection, tenant, "a", by=Role.ADMIN)
+        by = command_line(uuid4().hex)
+        add_tenant(connection, by.tenant)
+        made = {name: create_key(connection, by, name, Role.READ)[0].id for name in "abc"}
+        revoke_key(connection, by, "a")
         expired = sa.update(ApiKey).where(ApiKey.id == made["b"]).values(expires_at=sa.func.now())
         connection.execute(expired)
         assert still_valid(connection, [*made.values(), "unknown"]) == {made["c"]}

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.domain.errors import CompletionTokenExpired
 from app.domain.names import Address, tenant_id
@@ -335,23 +336,54 @@ def test_one_at_a_time(plan: Plan) -> None:
     assert maintain(plan) is not None
 
 
-def test_the_keeper_survives_a_database_that_is_away(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Enough(Exception):
-        pass
+class Enough(Exception):
+    """The keeper has gone round often enough."""
 
-    pauses: list[float] = []
+
+def keep(monkeypatch: pytest.MonkeyPatch, plan: Plan, rounds: int, **works: Any) -> list[str]:
+    """Lets the keeper go round so often, a quarter of an hour apart; answers which works it called."""
+    called: list[str] = []
+    clock = [0.0]
+
+    def calling(name: str) -> Callable[..., None]:
+        def call(*_: Any) -> None:
+            called.append(name)
+            if error := works.get(name):
+                raise error("it", {}, Exception())
+
+        return call
 
     def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 2:
+        clock[0] += 900
+        if clock[0] >= 900 * rounds:
             raise Enough
 
+    for name in ("ensure_partitions", "maintain", "roll_up_recent"):
+        monkeypatch.setattr(maintenance, name, calling(name))
     # The module's own only: other threads sleep, too.
-    monkeypatch.setattr(maintenance, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: 0.0))
-    away = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+    monkeypatch.setattr(maintenance, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock[0]))
     with pytest.raises(Enough):
-        keep_maintained(Plan(**{name: getattr(plan, name) for name in Plan.__slots__} | {"url": away}))
-    assert len(pauses) == 2
+        keep_maintained(plan)
+    return called
+
+
+def test_the_keeper_does_all_now_and_then_and_what_is_recent_meanwhile(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything, recent = ["ensure_partitions", "maintain"], ["roll_up_recent"]
+    assert keep(monkeypatch, plan, 50) == 2 * (everything + 23 * recent) + everything + recent
+
+
+def test_the_keeper_tries_all_again_when_the_database_was_away(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = {"ensure_partitions": OperationalError, "maintain": OperationalError}
+    assert keep(monkeypatch, plan, 3, **away) == 3 * ["ensure_partitions", "maintain"]
+
+
+def test_the_keeper_does_what_it_may(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the tables belong to somebody else."""
+    forbidden = {"ensure_partitions": ProgrammingError, "maintain": ProgrammingError}
+    found = keep(monkeypatch, plan, 3, **forbidden)
+    assert found == ["ensure_partitions", "maintain", "roll_up_recent", "roll_up_recent"]
 
 
 def test_it_takes_its_number_only_when_it_writes(plan: Plan, clone_engine: sa.Engine) -> None:

@@ -22,8 +22,8 @@ from app.services.check import Checked
 from app.services.report import Addressed, Recorded, record, remove_connector
 from app.store import models, reports
 from app.store.engine import make_engine, run, transact
-from app.store.keys import add_tenant
 from tests.services.reporting import KEEP_EVERY, check_token, issue, report, send
+from tests.tenants import add_tenant
 
 
 @pytest.fixture
@@ -51,6 +51,13 @@ def test_observations_are_thinned_unless_something_but_counters_changes(engine: 
     assert [row.version for row in select(engine, models.Observation, address)] == [1, 4]
     send(engine, address, Report(if_match=5, status=paused), keep_every=timedelta(0))
     assert [row.version for row in select(engine, models.Observation, address)] == [1, 4, 6]
+
+
+def test_trouble_is_observed_as_it_begins_and_ends(engine: sa.Engine, address: Address) -> None:
+    for version, completed in enumerate((5, 5, 5, 5, 5, 6, 6)):
+        report(engine, address, version, received=9, completed=completed, status=Status())
+    found = [(row.version, row.progress) for row in select(engine, models.Observation, address)]
+    assert found == [(1, "moving"), (4, "stalled"), (6, "moving")]
 
 
 def test_an_observation_holds_the_lag(engine: sa.Engine, address: Address) -> None:

@@ -20,10 +20,10 @@ from app.services.report import remove_connector
 from app.services.seats import Seats
 from app.services.wait import Outcome, WaitRequest, outcome_of, wait
 from app.services.waiters import Waiter, Waiters
-from app.store import keys
 from app.store.engine import transact
 from tests.services.reporting import check_token, issue, report
 from tests.serving import until as eventually
+from tests.tenants import add_tenant
 
 A, B = uuid.UUID(int=1), uuid.UUID(int=2)
 LONG = 50.0  # seconds: whoever sleeps so long was left asleep, and the test with him
@@ -120,7 +120,7 @@ class Waits:
         self.version = 0
         self.given_up = time.monotonic() + LONG  # before any of those that wait so long would give up
         with engine.begin() as connection:
-            keys.add_tenant(connection, "waits")
+            add_tenant(connection, "waits")
         self.report(1, 1)
 
     def report(self, received: int, completed: int, epoch: str | None = None) -> None:

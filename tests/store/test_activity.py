@@ -10,14 +10,14 @@ import sqlalchemy as sa
 
 from app.domain.connector import Report
 from app.domain.frontier import lag
-from app.domain.names import Address, pipeline_id
+from app.domain.names import Address, pipeline_id, tenant_id
 from app.domain.position import Position
 from app.domain.status import stale_for
 from app.services.report import remove_connector
 from app.store import models, schema
 from app.store.engine import make_engine, transact
-from app.store.keys import add_tenant
 from tests.services.reporting import report, send
+from tests.tenants import add_tenant
 
 VIEW = sa.text("SELECT * FROM connector_activity WHERE tenant_id = :tenant ORDER BY connector_name")
 AGE = timedelta(seconds=60)
@@ -189,7 +189,7 @@ def test_a_release_that_knows_nothing_of_progress_goes_on_writing(empty_database
     engine = make_engine(empty_database)
     schema.upgrade(empty_database, "0004")
     with engine.begin() as connection:
-        tenant = add_tenant(connection, "old")
+        tenant = tenant_id("default")  # which has always been there
         add_pipeline(connection, tenant)
         connection.execute(sa.insert(models.Connector), before_progress(tenant, 1))
     schema.upgrade(empty_database)

@@ -16,10 +16,10 @@ from app.services.report import remove_connector
 from app.store import analysts, roles
 from app.store.access import TABLES
 from app.store.engine import make_engine, transact
-from app.store.keys import add_tenant
 from app.store.partitions import ensure_partitions
 from tests.roles import applied, connected, grant, owner
 from tests.services.reporting import issue, report, send
+from tests.tenants import add_tenant
 
 TENANTS = ("acme", "umbrella")
 SECRET = "zirconium"  # in whatever text of umbrella's there is
@@ -277,6 +277,7 @@ def test_who_is_gone_can_be_revoked(database: str) -> None:
     [
         ("CREATE ROLE {role} SUPERUSER", "is a superuser"),
         ("CREATE ROLE {role} BYPASSRLS", "bypasses row-level security"),
+        ("CREATE ROLE {role} NOINHERIT IN ROLE {strong}", "may make roles"),
         ("CREATE ROLE {role} IN ROLE {app}", "served by"),
         ("CREATE ROLE {role} IN ROLE {owner}", "owns tables"),
         ("CREATE ROLE {role} IN ROLE pg_execute_server_program", "reaches the server's files"),
@@ -288,7 +289,9 @@ def test_who_could_not_be_confined_is_refused(database: str, make: str, reason: 
         names = roles.installed(connection)
         assert names is not None
         role = names.app.replace("app", "mighty")
-        connection.exec_driver_sql(make.format(role=role, app=names.app, owner=names.owner))
+        strong = names.app.replace("app", "strong")
+        connection.exec_driver_sql(f"CREATE ROLE {strong} CREATEROLE")
+        connection.exec_driver_sql(make.format(role=role, app=names.app, owner=names.owner, strong=strong))
     engine = make_engine(database)
     try:
         with pytest.raises(roles.RoleRefused, match=reason):
@@ -298,7 +301,7 @@ def test_who_could_not_be_confined_is_refused(database: str, make: str, reason: 
     finally:
         engine.dispose()
         with owner(database) as connection:
-            connection.exec_driver_sql(f"DROP ROLE IF EXISTS {role}")
+            connection.exec_driver_sql(f"DROP ROLE IF EXISTS {role}, {strong}")
 
 
 @pytest.mark.parametrize("of", ["owner", "app", "reporting"])
@@ -318,10 +321,9 @@ def test_a_role_is_one_tenant_s(database: str, acme: str) -> None:
     engine.dispose()
 
 
-def test_without_roles_nobody_is_granted_anything(clone: str, clone_engine: sa.Engine) -> None:
+def test_without_roles_nobody_is_granted_anything(engine: sa.Engine) -> None:
     with pytest.raises(roles.RoleRefused, match="tidemark db roles --apply"):
-        transact(clone_engine, lambda c: analysts.grant(c, "default", "ana"))
-    assert clone
+        transact(engine, lambda c: analysts.grant(c, "default", "ana"))
 
 
 def plan(url: str, query: str) -> str:
@@ -337,3 +339,14 @@ def test_a_range_of_time_is_looked_for_in_its_partitions_alone_and_connectors_ar
         scanned = {line for line in found.splitlines() if "never executed" not in line}
         assert set(re.findall(r" on (observation_\w*)", "\n".join(scanned))) == {f"observation_{day:%Y%m%d}"}, found
         assert "hashed SubPlan" in found
+
+
+def test_tokens_of_a_time_are_looked_for_in_their_partitions_alone(acme: str) -> None:
+    day = datetime.now(UTC).date()
+    query = f"""
+        SELECT count(*) FROM reporting.token
+         WHERE token_id >= reporting.first_token('{day}')
+           AND token_id < reporting.first_token('{day + timedelta(days=1)}')"""
+    assert rows(acme, query) == [(2,)]
+    found = plan(acme, f"(ANALYZE, COSTS OFF, TIMING OFF) {query}")
+    assert set(re.findall(r" on (completion_token_\w*)", found)) == {f"completion_token_{day:%Y%m%d}"}, found

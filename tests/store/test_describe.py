@@ -14,9 +14,9 @@ from app.domain.names import Address
 from app.domain.token import TokenId
 from app.store import tokens
 from app.store.engine import run, statement
-from app.store.keys import add_tenant
 from app.store.models import Connector, ConnectorEpoch, Observation
 from tests.services.reporting import issue, report
+from tests.tenants import add_tenant
 
 START = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
 GAPS = [timedelta(microseconds=1), timedelta(milliseconds=1), timedelta(seconds=10), timedelta(days=1)]

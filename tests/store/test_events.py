@@ -21,11 +21,11 @@ from app.services.report import Addressed, Recorded, record, remove_connector
 from app.store import events, reports
 from app.store.engine import make_engine, run, statement, transact
 from app.store.events import EventQuery, Newest, Page, RecordedEvent, read_events, read_newest
-from app.store.keys import add_tenant
 from app.store.standings import MOVED_CHANNEL
 from tests.services.reporting import KEEP_EVERY, send, settle
 from tests.serving import until
 from tests.store.test_listener import GAP, listening
+from tests.tenants import add_tenant
 
 END = EventPlace(2**63 - 1, uuid.UUID(int=0), 0, "")
 NUMBER = "CAST(CAST(pg_snapshot_{}(pg_current_snapshot()) AS text) AS bigint)"

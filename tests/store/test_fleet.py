@@ -12,8 +12,8 @@ from app.domain.names import Address
 from app.services.report import Addressed, record
 from app.store.engine import transact
 from app.store.fleet import Filters, read_page
-from app.store.keys import add_tenant
 from tests.services.reporting import KEEP_EVERY
+from tests.tenants import add_tenant
 
 
 @pytest.mark.parametrize("forbidden", ["nestloop", "hashjoin", "mergejoin", "bitmapscan", "sort"])

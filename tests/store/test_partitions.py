@@ -39,6 +39,16 @@ def test_today_and_the_days_ahead_are_there_and_a_second_run_changes_nothing(
         assert partitions(clone_engine, table) == names
 
 
+def test_hours_have_partitions_by_the_month_those_of_the_last_days_too(clone: str, clone_engine: sa.Engine) -> None:
+    ensure_partitions(clone)
+    today = datetime.now(UTC).date()
+    months = {f"{today + timedelta(days=n):%Y%m}" for n in range(-31, DAYS_AHEAD + 1)}
+    assert partitions(clone_engine, "connector_hourly") == [
+        *(f"connector_hourly_{month}" for month in sorted(months)),
+        "connector_hourly_default",
+    ]
+
+
 def test_a_token_lands_in_the_partition_of_its_day(clone: str, clone_engine: sa.Engine) -> None:
     ensure_partitions(clone)
     report(clone_engine, ADDRESS, 0, received=1, completed=0)

@@ -16,9 +16,9 @@ from app.domain.position import Position
 from app.domain.status import Recording
 from app.domain.token import TokenStatus
 from app.store.engine import make_engine, transact
-from app.store.keys import add_tenant
 from app.store.restore import leave_lost_versions
 from tests.services.reporting import check_token, issue, report, send
+from tests.tenants import add_tenant
 
 ORDERS = Address(tenant_id("default"), "demo", "orders", "billing")
 Copied = Callable[[str], str]

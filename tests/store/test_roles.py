@@ -10,18 +10,20 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
+from app.config import Config
 from app.domain.connector import Report
 from app.domain.names import Address, tenant_id
-from app.domain.roles import Role
+from app.domain.roles import Role, command_line
 from app.domain.status import ConnectorError, ErrorKind
-from app.services.authenticate import create_key, revoke_key
+from app.services.keys import create_key, revoke_key, rotate_key
+from app.services.maintenance import Plan, maintain
 from app.services.report import remove_connector
-from app.store import health, roles, status
+from app.services.tenants import ensure_tenant
+from app.store import health, roles, schema, status
 from app.store.access import TABLES, VIEWS
 from app.store.engine import make_engine, run, statement, transact
-from app.store.keys import add_tenant
 from app.store.partitions import ensure_partitions
-from tests.roles import applied, connected, grant, login, owner
+from tests.roles import PASSWORD, applied, connected, drop, grant, login, owner
 from tests.services.reporting import check_token, issue, report, send
 
 ADDRESS = Address(tenant_id("default"), "demo", "orders", "billing")
@@ -157,8 +159,11 @@ def test_the_app_can_do_all_its_work(app: sa.Engine) -> None:
     send(app, work, Report(if_match=2), timedelta(0))
     transact(app, lambda c: remove_connector(c, work))
     transact(app, lambda c: status.write_pipeline(c, work.tenant, work.pipeline_id, "work", "Paused"))
-    transact(app, lambda c: create_key(c, add_tenant(c, "acme"), "ci", Role.READ, by=Role.ADMIN))
-    transact(app, lambda c: revoke_key(c, tenant_id("acme"), "ci", by=Role.ADMIN))
+    by = command_line("acme")
+    transact(app, lambda c: ensure_tenant(c, by, "acme"))
+    transact(app, lambda c: create_key(c, by, "ci", Role.READ))
+    transact(app, lambda c: rotate_key(c, by, "ci"))
+    transact(app, lambda c: revoke_key(c, by, "ci"))
     checks = run(app, health.check)
     assert (checks["migrated"], checks["role"]) == (True, True)
 
@@ -172,6 +177,8 @@ def test_the_app_can_do_all_its_work(app: sa.Engine) -> None:
         "UPDATE observation SET completed_version = 1",
         "DELETE FROM connector_event",
         "DELETE FROM api_key",
+        "UPDATE audit_event SET actor = 'nobody'",
+        "DELETE FROM audit_event",
         "SELECT * FROM analyst",
         "INSERT INTO analyst (role, tenant_id) SELECT current_user, id FROM tenant",
         "UPDATE alembic_version SET version_num = '0001'",
@@ -196,10 +203,21 @@ def test_the_app_cannot_become_the_owner(app: sa.Engine, database: tuple[str, ro
         connection.exec_driver_sql(f"SET ROLE {database[1].owner}")
 
 
-def test_the_app_leaves_partitions_to_the_owner(database: tuple[str, roles.Names]) -> None:
+def test_the_app_keeps_rollups_and_leaves_partitions_to_the_owner(database: tuple[str, roles.Names]) -> None:
     url, names = database
-    ensure_partitions(login(url, names.app), days_ahead=3)
-    assert len(told(url, "SELECT inhrelid FROM pg_inherits WHERE inhparent = 'observation'::regclass")) == 3
+    made = "SELECT inhrelid FROM pg_inherits WHERE inhparent = 'observation'::regclass ORDER BY 1"
+    before = told(url, made)
+    with owner(url) as connection:
+        connection.exec_driver_sql("CREATE TABLE observation_20010101 (LIKE observation)")  # past its retention
+    app = login(url, names.app)
+    ensure_partitions(app, days_ahead=3)
+    done = maintain(Plan.of(Config(), app))
+    assert done is not None
+    assert (done.dropped, done.hours > 0) == ((), True)
+    assert told(url, made) == before
+    done = maintain(Plan.of(Config(), url))
+    assert done is not None
+    assert done.dropped == ("observation_20010101",)
 
 
 HOT: dict[str, dict[str, Any]] = {
@@ -252,6 +270,9 @@ def catalogue(url: str) -> list[tuple[Any, ...]]:
 
 def test_what_is_printed_does_what_is_applied(clone: str, database: tuple[str, roles.Names]) -> None:
     _, names = database
+    before = catalogue(clone)
+    roles.renew(clone)
+    assert catalogue(clone) == before, "nothing was applied that could be renewed"
     with owner(clone) as connection:
         for line in list(roles.script(connection, names)):
             connection.exec_driver_sql(line)
@@ -289,12 +310,6 @@ def test_a_table_that_nobody_thought_of_is_closed(clone: str) -> None:
                 connection.exec_driver_sql("SELECT * FROM public.forgotten")
 
 
-def test_nothing_is_renewed_where_nothing_was_applied(clone: str) -> None:
-    before = catalogue(clone)
-    roles.renew(clone)
-    assert catalogue(clone) == before
-
-
 @pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION"])
 def test_a_strong_role_is_not_taken_for_the_app(database: tuple[str, roles.Names], attribute: str) -> None:
     url, names = database
@@ -317,3 +332,27 @@ def test_the_owner_is_not_taken_for_the_app(database: tuple[str, roles.Names]) -
 def test_names_that_would_need_quotes_are_refused(name: str) -> None:
     with pytest.raises(roles.RoleRefused, match=re.escape(repr(name))):
         roles.role_name(name)
+
+
+def test_an_owner_who_is_no_superuser_can_do_it_all(empty_database: str) -> None:
+    name = f"{sa.make_url(empty_database).database}_owner"
+    with owner(empty_database) as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD 'x'")
+        connection.exec_driver_sql(f"ALTER DATABASE {sa.make_url(empty_database).database} OWNER TO {name}")
+    url = login(empty_database, name, "x")
+    names = roles.Names(owner=name, app=name.replace("owner", "app"), reporting=name.replace("owner", "reporting"))
+    try:
+        schema.upgrade(url)
+        roles.apply(url, names, PASSWORD)
+        ensure_partitions(url, days_ahead=0)
+        engine = make_engine(login(url, names.app))
+        report(engine, ADDRESS, 0, received=1, completed=0)
+        engine.dispose()
+        analyst = grant(url, "default", "ana")
+        with connected(analyst) as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM reporting.connector_current").scalar() == 1
+        assert told(url, "SELECT count(*) FROM observation") == [1], "also of a table that forces its policies on him"
+    finally:
+        with owner(empty_database) as connection:
+            connection.exec_driver_sql(f"ALTER DATABASE {sa.make_url(empty_database).database} OWNER TO CURRENT_USER")
+        drop(empty_database, names)

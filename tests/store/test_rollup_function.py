@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from app.domain.names import Address
 from app.store import models
-from app.store.keys import add_tenant
+from app.store.partitions import OBSERVATIONS, make_partition
 from tests.store.rollup_model import MINUTE, Moment, observation, rolled_up
 from tests.store.test_activity import add_pipeline, stored
+from tests.tenants import add_tenant
 
 KEEP_EVERY = timedelta(minutes=1)
 START = datetime(2025, 5, 5, tzinfo=UTC)
@@ -119,7 +120,7 @@ def same(told: dict[datetime, Any], expected: dict[datetime, dict[str, Any]]) ->
             assert told[start][name] == wanted, (start, name)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(life=lives(), hours_in=st.integers(-3, 120), step=st.sampled_from([60, 60, 15, 1440]), steps=st.integers(1, 8))
 def test_it_says_what_the_model_says_of_every_life(
     connection: sa.Connection, tenant: uuid.UUID, life: list[Moment], hours_in: int, step: int, steps: int
@@ -154,3 +155,23 @@ def test_what_has_not_happened_yet_is_not_counted(connection: sa.Connection, ten
     rows = told(connection, connector, minute - timedelta(minutes=10), minute + timedelta(minutes=10), MINUTE)
     assert sum(row["running_seconds"] for row in rows.values()) == pytest.approx(90)
     assert sum(row["unknown_seconds"] for row in rows.values()) == 0
+
+
+def test_only_partitions_of_the_span_and_of_the_day_before_are_read(clone_engine: sa.Engine) -> None:
+    """By their keys, for a thousand connectors as for one; what is older only if it has to be compared with."""
+    with clone_engine.begin() as connection:
+        for day in range(1, 8):
+            make_partition(connection, OBSERVATIONS, OBSERVATIONS.period(date(2025, 5, day)), in_use=False)
+        tenant = add_tenant(connection, "default")
+        add_pipeline(connection, tenant)
+        connector = add_connector(connection, tenant)
+        live(connection, connector, [Moment(at=START + n * timedelta(hours=6), version=n + 17) for n in range(-16, 8)])
+    clone_engine.dispose()  # or what was read before would be counted, too
+    with clone_engine.begin() as connection:
+        connection.execute(sa.text("SET LOCAL enable_seqscan = off"))  # which is cheaper for a table of one page
+        hour = START + timedelta(hours=30)
+        assert told(connection, connector, hour, hour + timedelta(hours=1), MINUTE)
+        reads = "SELECT relname FROM pg_stat_xact_user_tables WHERE relname ^@ 'observation' AND"
+        assert connection.scalars(sa.text(f"{reads} seq_scan > 0")).all() == []
+        found = set(connection.scalars(sa.text(f"{reads} idx_scan > 0")))
+    assert found - {"observation_default"} == {"observation_20250505", "observation_20250506"}

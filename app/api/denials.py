@@ -1,0 +1,30 @@
+"""Who was denied what, noted for the audit."""
+
+from contextlib import suppress
+
+from flask import g, request
+
+from app.api import runtime
+from app.domain.api_key import ApiKeyText
+from app.domain.errors import AuthenticationFailed, TidemarkError
+from app.services.tally import Denial
+
+
+def note(error: TidemarkError) -> None:
+    """Notes that the current request was refused with this error; nothing is written now."""
+    denied = Denial(
+        code=error.code,
+        method=request.method,
+        route=request.url_rule.rule if request.url_rule else None,
+        client=request.remote_addr or None,  # none on a Unix socket
+        principal=g.get("principal"),
+        key_id=_shown(),
+    )
+    runtime.current().tally.note_denial(denied)
+
+
+def _shown() -> str | None:
+    """The id of the API key that was sent, if it is spelt as one; nothing else of a credential is kept."""
+    with suppress(AuthenticationFailed):
+        return ApiKeyText.parse(request.headers.get("Authorization", "").rpartition(" ")[2]).id
+    return None
