@@ -77,11 +77,14 @@ def keep_maintained(plan: Plan) -> None:
     all_due = time.monotonic()
     while True:
         if time.monotonic() < all_due:
-            _attempt(roll_up_recent, plan)
+            done = _attempt(roll_up_recent, plan)
         else:
             _attempt(lambda plan: ensure_partitions(plan.url), plan)
-            if _attempt(maintain, plan):
+            done = _attempt(maintain, plan)
+            if done:
                 all_due = time.monotonic() + _ALL_EVERY_SECONDS
+        if done:
+            metrics.succeeded("maintenance")
         time.sleep(random.uniform(*_EVERY_SECONDS))  # noqa: S311 - no secret
 
 
@@ -92,7 +95,6 @@ def _attempt(work: Callable[[Plan], object], plan: Plan) -> bool:
     except SQLAlchemyError as error:
         _log.warning("maintenance failed, to be tried again: %s", type(error).__name__)
         return not isinstance(error, OperationalError)
-    metrics.succeeded("maintenance")
     return True
 
 

@@ -98,6 +98,18 @@ def test_a_token_on_a_synchronous_connector_waits_for_a_record_that_is_true(
             assert check_token(engine, ORDERS, issue(engine, ORDERS)).status is TokenStatus.COMPLETE
 
 
+def test_the_same_point_restored_once_more_has_other_versions(clone: str, copied: Copied) -> None:
+    with using(clone) as engine:
+        transact(engine, lambda connection: add_tenant(connection, "default"))
+        report(engine, ORDERS, 0, received=10, completed=10)
+    versions = []
+    for restored in (copied(clone), copied(clone)):
+        prepared(restored, step=True)
+        with using(restored) as engine:
+            versions.append(report(engine, ORDERS, current(engine), received=10, completed=10))
+    assert versions[0] < versions[1]
+
+
 def test_tokens_of_before_go_on_and_those_of_after_are_unknown(clone: str, copied: Copied) -> None:
     with using(clone) as engine:
         transact(engine, lambda connection: add_tenant(connection, "default"))
