@@ -137,6 +137,11 @@ def _if(name: str, version: Callable[[Things], int]) -> Callable[[Things], dict[
     return lambda it: {name: f'"{version(it)}"'}
 
 
+def _as(media_type: str) -> Callable[[Things], dict[str, str]]:
+    return lambda _: {"Accept": media_type}
+
+
+_DAY = "from=2026-01-31T00:00:00Z&to=2026-02-01T00:00:00Z&step=3600"
 _REPORT = {"position": {"epoch": "run-1", "received": {"0": 200, "1": 90}, "completed": {"0": 100, "1": 90}}}
 _KEYS, _TENANTS = "/v0/api_keys", "/v0/tenants"
 
@@ -172,6 +177,11 @@ CASES: tuple[Case, ...] = (
         lambda it: f"{it.pipeline}/reports",
         json=lambda it: [{"table": "orders", "connector": "billing", "if_match": it.version, **_REPORT}],
     ),
+    # its history
+    _get("history.read_connector_history", lambda it: f"{it.connector}/history?{_DAY}"),
+    _get("history.read_connector_history", lambda it: f"{it.connector}/history?{_DAY}", headers=_as("text/csv")),
+    _get("history.read_connector_errors", lambda it: f"{it.connector}/errors"),
+    _get("history.list_pipeline_events", lambda it: f"{it.pipeline}/events"),
     # tokens
     _get("tokens.read_completion_status", lambda it: f"{it.pipeline}/completion_status?token={it.token}", 202),
     _get("tokens.read_completion_status", lambda it: f"{it.pipeline}/completion_status?token={it.done}&wait=0.01"),
