@@ -85,11 +85,12 @@ class ConnectorErrorSchema(ma.Schema):
 
 
 def _check_metadata(metadata: Any) -> None:
-    if depth_exceeds(metadata, MAX_METADATA_DEPTH):
-        raise ma.ValidationError(f"is nested more than {MAX_METADATA_DEPTH} deep")
     text = dump(metadata).rstrip()
+    brackets = text.count(b"[") + text.count(b"{")  # most have few, and need not be looked through
+    if brackets > MAX_METADATA_DEPTH and depth_exceeds(metadata, MAX_METADATA_DEPTH):
+        raise ma.ValidationError(f"is nested more than {MAX_METADATA_DEPTH} deep", "metadata")
     if len(text) + _MOST_ZEROS * len(_EXPONENTS.findall(text)) > MAX_METADATA:
-        raise ma.ValidationError(f"is longer than {MAX_METADATA} bytes of JSON")
+        raise ma.ValidationError(f"is longer than {MAX_METADATA} bytes of JSON", "metadata")
 
 
 class CompletedFrontierSchema(ma.Schema):
@@ -98,7 +99,6 @@ class CompletedFrontierSchema(ma.Schema):
     metadata = fields.Raw(
         required=True,
         allow_none=True,
-        validate=_check_metadata,
         metadata={
             "description": f"Any JSON, up to {MAX_METADATA // 1024} KiB and {MAX_METADATA_DEPTH} deep.",
             "example": {"sequence_numbers": {"end": 10}},
@@ -110,6 +110,7 @@ class CompletedFrontierSchema(ma.Schema):
 
     @ma.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> CompletedFrontier:
+        _check_metadata(data["metadata"])
         return CompletedFrontier(**data)
 
 
