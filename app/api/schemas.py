@@ -1,5 +1,6 @@
 """The JSON documents, as marshmallow schemas: they validate what is written, and document what is read."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,9 @@ from app.services.wait import MOST_SECONDS
 MAX_REPORTS = 1000
 MAX_TOKENS = 1000
 MAX_TEXT = 8192  # characters
+
+_EXPONENTS = re.compile(rb"[0-9]e[+-]?[0-9]{2}")
+_MOST_ZEROS = 308  # which Postgres keeps for an exponent: 1e300 takes 301 digits, of whoever reads it, too
 
 
 class ErrorSchema(ma.Schema):
@@ -81,10 +85,12 @@ class ConnectorErrorSchema(ma.Schema):
 
 
 def _check_metadata(metadata: Any) -> None:
-    if depth_exceeds(metadata, MAX_METADATA_DEPTH):
-        raise ma.ValidationError(f"is nested more than {MAX_METADATA_DEPTH} deep")
-    if len(dump(metadata).rstrip()) > MAX_METADATA:
-        raise ma.ValidationError(f"is longer than {MAX_METADATA} bytes of JSON")
+    text = dump(metadata).rstrip()
+    brackets = text.count(b"[") + text.count(b"{")  # most have few, and need not be looked through
+    if brackets > MAX_METADATA_DEPTH and depth_exceeds(metadata, MAX_METADATA_DEPTH):
+        raise ma.ValidationError(f"is nested more than {MAX_METADATA_DEPTH} deep", "metadata")
+    if len(text) + _MOST_ZEROS * len(_EXPONENTS.findall(text)) > MAX_METADATA:
+        raise ma.ValidationError(f"is longer than {MAX_METADATA} bytes of JSON", "metadata")
 
 
 class CompletedFrontierSchema(ma.Schema):
@@ -93,7 +99,6 @@ class CompletedFrontierSchema(ma.Schema):
     metadata = fields.Raw(
         required=True,
         allow_none=True,
-        validate=_check_metadata,
         metadata={
             "description": f"Any JSON, up to {MAX_METADATA // 1024} KiB and {MAX_METADATA_DEPTH} deep.",
             "example": {"sequence_numbers": {"end": 10}},
@@ -105,6 +110,7 @@ class CompletedFrontierSchema(ma.Schema):
 
     @ma.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> CompletedFrontier:
+        _check_metadata(data["metadata"])
         return CompletedFrontier(**data)
 
 

@@ -58,6 +58,8 @@ BAD: dict[str, list[Any]] = {
         "x" * (MAX_METADATA - 1),  # and two quotes
         ["🚆" * (MAX_METADATA // 4)],
         nested(MAX_METADATA_DEPTH + 1),
+        [1e300] * 1000,
+        [-1e-300] * 1000,
     ],
 }
 for counter in set(FULL["metrics"]) - {"end_of_input"}:
@@ -200,6 +202,7 @@ def test_a_report_that_is_no_object_is_refused(api: Api, unchanged: Unchanged, b
         ("completed_frontier.metadata", None),
         ("completed_frontier.metadata", "x" * (MAX_METADATA - 2)),
         ("completed_frontier.metadata", nested(MAX_METADATA_DEPTH)),
+        ("completed_frontier.metadata", [0.1, 1e15] * 10_000),
         ("completed_frontier.metadata", [1.5, -1e300, 10**300, True, {"": {"a": ["\N{REPLACEMENT CHARACTER}"]}}]),
         ("completed_frontier.ingested_at", "2026-01-31t12:00:00.5z"),
     ],

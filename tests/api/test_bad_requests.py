@@ -1,6 +1,8 @@
 """Headers, paths and queries that mean nothing: refused in JSON, nothing changed, never a 500."""
 
 import json
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -51,6 +53,22 @@ def test_an_if_match_that_is_another_version_is_stale(api: Api, unchanged: Uncha
         response = api.put(json.dumps(FULL), if_match=if_match)
         assert refused(response, 412, "PreconditionFailed")["details"] == {"current_version": 1}
     assert response.headers["ETag"] == '"1"'
+
+
+@pytest.mark.parametrize(("twice", "status"), [("Authorization", 401), ("If-Match", 400), ("Last-Event-ID", 400)])
+def test_of_a_header_sent_twice_neither_value_wins(
+    api: Api, live_server: str, unchanged: Unchanged, twice: str, status: int
+) -> None:
+    method, path = ("GET", "/v0/events") if twice == "Last-Event-ID" else ("PUT", STATS)
+    headers = api.headers | {"If-Match": '"1"', "Content-Type": "application/json", "Last-Event-ID": "A"}
+    connection = HTTPConnection(live_server.removeprefix("http://"), timeout=60)
+    with unchanged(), closing(connection):
+        connection.putrequest(method, path)
+        for name in (*headers, twice):
+            connection.putheader(name, headers[name])
+        connection.putheader("Content-Length", "2")
+        connection.endheaders(b"{}")
+        assert connection.getresponse().status == status
 
 
 BAD_SEGMENTS = {
