@@ -59,7 +59,7 @@ class Worker(GeventWorker):
     def load_wsgi(self) -> None:
         """As gunicorn's."""
         super().load_wsgi()
-        self._on_stop: Callable[[], None] = getattr(self.wsgi, "on_stop", lambda: None)
+        self.application = self.wsgi
         self.wsgi = _identified(self.wsgi)
 
     def run(self) -> None:
@@ -95,7 +95,7 @@ class Worker(GeventWorker):
     def _end(self) -> None:
         while self.alive:
             gevent.sleep(0.1)
-        self._on_stop()
+        getattr(self.application, "on_stop", lambda: None)()
         gevent.sleep(_GRACE_SECONDS)
         for idle in list(self._idle):
             get_hub().loop.run_callback(idle.end)

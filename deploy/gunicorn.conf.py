@@ -85,7 +85,7 @@ def post_worker_init(worker: Any) -> None:
         _start("maintenance", keep_maintained, Plan.of(_config, _config.database_url))
     if _config.metrics_port is not None:
         private_port.serve(private_port.opened(_config.metrics_host, _config.metrics_port), metrics.application())
-        _start("vitals", vitals.keep_looking, runtime.of(worker.wsgi))
+        _start("vitals", vitals.keep_looking, runtime.of(worker.application))
 
 
 def child_exit(server: Any, worker: Any) -> None:

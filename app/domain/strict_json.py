@@ -98,7 +98,8 @@ def _number(text: str) -> float:
 def _kept(number: float, text: str, digits: str) -> bool:
     if number == 0 or not digits:
         return number == 0 and not digits
-    return Decimal(f"{number:.{len(digits) - 1}e}") == Decimal(text)
+    # The shortest way to write it is not always the nearest of so few digits: of two, there may be either.
+    return Decimal(text) in (Decimal(repr(number)), Decimal(f"{number:.{len(digits) - 1}e}"))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

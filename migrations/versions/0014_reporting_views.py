@@ -5,8 +5,8 @@ Long, because each column stands here with its expression and its comment.
 
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 

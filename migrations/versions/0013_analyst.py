@@ -8,8 +8,8 @@ Row-level security is turned on by `tidemark db roles`, which knows the roles th
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
