@@ -91,8 +91,9 @@ def test_every_answer_confines_browsers_and_has_an_id(server: Server, method: st
 def test_a_stream_and_an_answer_without_content_do_too(server: Server) -> None:
     with requests.get(f"{server.base}/v0/events", stream=True, timeout=20) as stream:
         assert confined(stream.headers) == CONFINING
-    tag = server.get("/v0/connectors").headers["ETag"]
-    unchanged = requests.get(f"{server.base}/v0/connectors", headers={"If-None-Match": tag}, timeout=20)
+    stats = f"{server.base}{CONNECTOR}-unchanged/stats"
+    tag = requests.put(stats, json={}, headers={"If-Match": '"0"'}, timeout=20).headers["ETag"]
+    unchanged = requests.get(stats, headers={"If-None-Match": tag}, timeout=20)
     assert (unchanged.status_code, confined(unchanged.headers)) == (304, CONFINING)
 
 
