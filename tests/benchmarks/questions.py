@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -67,9 +68,13 @@ def ask_of_generated(server: str, days: int) -> list[Asked]:
 
 
 def _ask(analyst: str, number: int, query: str, today: date) -> Asked:
-    rows, (first, *warm) = _seconds(analyst, of_data(query, today), 1 + _WARM)
-    raw = _seconds(analyst, of_data(RAW[number], today), 2)[1][1] if number in RAW else None
-    return Asked(number=number, rows=rows, first=first, warm=statistics.median(warm), raw=raw)
+    rows, (first, *warm) = _answers(analyst, of_data(query, today), 1 + _WARM)
+    assert rows, f"question {number} finds nothing"
+    raw = None
+    if number in RAW:
+        same, (_, raw) = _answers(analyst, of_data(RAW[number], today), 2)
+        assert same == rows, f"question {number} is answered otherwise by observations"
+    return Asked(number=number, rows=len(rows), first=first, warm=statistics.median(warm), raw=raw)
 
 
 def of_data(query: str, today: date) -> str:
@@ -80,16 +85,16 @@ def of_data(query: str, today: date) -> str:
     return re.sub("|".join(map(re.escape, meant)), lambda found: meant[found[0]], query)
 
 
-def _seconds(analyst: str, query: str, times: int) -> tuple[int, list[float]]:
-    """How many rows a new session is given, and how long it takes each time."""
+def _answers(analyst: str, query: str, times: int) -> tuple[set[tuple[Any, ...]], list[float]]:
+    """What a new session is answered, and in how many seconds each time."""
     found = []
     with roles.connected(analyst) as connection:
-        connection.exec_driver_sql("SET statement_timeout = '10min'")  # which an analyst may; raw ones need it
+        connection.exec_driver_sql("SET statement_timeout = '10min'")  # which an analyst may; observations need it
         for _ in range(times):
             with taking() as seconds:
-                rows = len(connection.exec_driver_sql(query.replace("%", "%%")).all())
+                rows = connection.exec_driver_sql(query.replace("%", "%%")).all()
             found.append(seconds())
-    return rows, found
+    return {tuple(row) for row in rows}, found
 
 
 @contextmanager
