@@ -5,6 +5,7 @@ from contextlib import suppress
 from flask import g, request
 
 from app.api import runtime
+from app.api.request_log import client_address
 from app.domain.api_key import ApiKeyText
 from app.domain.errors import AuthenticationFailed, TidemarkError
 from app.services.tally import Denial
@@ -16,7 +17,7 @@ def note(error: TidemarkError) -> None:
         code=error.code,
         method=request.method,
         route=request.url_rule.rule if request.url_rule else None,
-        client=request.remote_addr or None,  # none on a Unix socket
+        client=client_address(),
         principal=g.get("principal"),
         key_id=_shown(),
     )

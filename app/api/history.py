@@ -10,8 +10,9 @@ from sqlalchemy import Engine
 from app.api import examples, formats, runtime
 from app.api.blueprint import Blueprint
 from app.api.history_json import ERROR_COLUMNS, POINT_COLUMNS, errors, points
-from app.api.history_query import DEFAULT_LIMIT, KINDS, MAX_LIMIT, EventsQuery, read_chart
+from app.api.history_query import KINDS, EventsQuery, read_chart
 from app.api.history_schemas import ErrorsSchema, EventsSchema, HistorySchema
+from app.api.page_query import BAD_LIMIT, MAX_LIMIT, limit_parameter
 from app.api.runtime import tenant
 from app.api.schemas import ErrorSchema
 from app.api.sse import transition
@@ -32,7 +33,7 @@ from app.store.status import StatsQuery
 
 history = Blueprint("history", __name__, url_prefix="/v0/pipelines/<pipeline>", description="History")
 
-_CONNECTOR = "/tables/<path:table>/connectors/<connector>"
+_CONNECTOR = "/tables/<table:table>/connectors/<connector>"
 _UNKNOWN = (UnknownPipelineName("demo"), UnknownInputEndpoint("orders.billing"))
 _EVENT_COLUMNS = ("pipeline", "table", "connector", "kind", "version", "at", "details")
 _STRING = {"type": "string"}
@@ -58,13 +59,7 @@ _EVENT_PARAMETERS = [
         ["failed"],
         {"type": "array", "items": {"type": "string", "enum": list(KINDS)}},
     ),
-    examples.parameter(
-        "limit",
-        "query",
-        "The most transitions of a page; CSV and lines have no pages.",
-        DEFAULT_LIMIT,
-        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    ),
+    limit_parameter("transitions"),
     examples.parameter(
         "cursor", "query", "Where a page goes on; from the page before.", examples.EVENT_CURSOR, _STRING
     ),
@@ -120,9 +115,7 @@ def read_connector_errors(pipeline: str, table: str, connector: str) -> Response
 
 
 @history.route("/events")
-@history.refuses(
-    Role.READ, InvalidParam(f"limit: must be an integer from 1 to {MAX_LIMIT}"), UnknownPipelineName("demo")
-)
+@history.refuses(Role.READ, BAD_LIMIT, UnknownPipelineName("demo"))
 @history.alt_response(406, schema=ErrorSchema, **formats.NOT_ACCEPTABLE)
 @history.response(200, EventsSchema, example=examples.EVENTS)
 @history.doc(parameters=_EVENT_PARAMETERS, responses=formats.documented(_EVENT_COLUMNS))

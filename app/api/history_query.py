@@ -1,15 +1,16 @@
-"""What history is asked for: the query's parameters, each known and well-formed, or refused by its name."""
+"""What history is asked for: the query's parameters, each well-formed, or refused by its name."""
 
 import hashlib
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from werkzeug.datastructures import MultiDict
 
+from app.api.page_query import DEFAULT_LIMIT, LIMIT, Read, choices, one, read
 from app.config import Config
 from app.domain.chart import Chart, Kept, chart
 from app.domain.connector import EventKind
@@ -19,23 +20,18 @@ from app.domain.names import canonical_table, connector_name
 from app.domain.status import format_time, parse_time
 from app.store.events import PipelineEvents
 
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
 KINDS = tuple(kind.value for kind in EventKind)
 
-_HISTORY = ("from", "to", "step")
-_EVENTS = ("from", "to", "table", "connector", "kind", "limit", "cursor")
-_NUMBER = re.compile(r"[1-9]\d{0,5}", re.ASCII)
+_STEP = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 
 Arguments = MultiDict[str, str]
 
 
 def read_chart(arguments: Arguments, config: Config) -> Chart:
     """The chart that a query asks for: unless it says otherwise, of the last hour. Raises InvalidParam."""
-    _check(arguments, _HISTORY)
-    now = datetime.now(UTC)
-    since, until = _span(arguments, now, timedelta(hours=1))
-    step = _number(arguments, "step", "must be a whole number of seconds")
+    given, now = read(arguments, _HISTORY), datetime.now(UTC)
+    since, until = _span(given, now, timedelta(hours=1))
+    step = given.get("step")
     kept = Kept(observations=now - config.observation_retention, hours=now - config.hourly_retention)
     return chart(since, until, None if step is None else timedelta(seconds=step), kept)
 
@@ -51,21 +47,18 @@ class EventsQuery:
     @classmethod
     def parse(cls, arguments: Arguments, tenant: UUID, pipeline: str) -> "EventsQuery":
         """The page that a query asks for: unless it says otherwise, of the last day. Raises InvalidParam."""
-        _check(arguments, _EVENTS)
-        since, until = _span(arguments, datetime.now(UTC), timedelta(days=1))
-        kinds = arguments.getlist("kind")
-        if not set(kinds) <= set(KINDS):
-            raise InvalidParam(f"kind: must be one of {', '.join(KINDS)}; repeat it for several")
+        given = read(arguments, _EVENTS)
+        since, until = _span(given, datetime.now(UTC), timedelta(days=1))
         wanted = PipelineEvents(
             tenant=tenant,
             pipeline=pipeline,
             since=since,
             until=until,
-            table=canonical_table(arguments["table"]) if "table" in arguments else None,
-            connector=connector_name(arguments["connector"]) if "connector" in arguments else None,
-            kinds=tuple(sorted(set(kinds))) or None,
+            table=given.get("table"),
+            connector=given.get("connector"),
+            kinds=given.get("kind"),
         )
-        return cls(wanted, _limit(arguments), _place(arguments.get("cursor"), wanted))
+        return cls(wanted, given.get("limit", DEFAULT_LIMIT), _place(given.get("cursor"), wanted))
 
     def next(self, last: EventPlace) -> str:
         """The page behind that place, as a reference relative to this one: a query and nothing else."""
@@ -82,18 +75,10 @@ class EventsQuery:
         return f"?{urlencode({name: value for name, value in query.items() if value is not None}, doseq=True)}"
 
 
-def _check(arguments: Arguments, known: Collection[str]) -> None:
-    for name in arguments:
-        if name not in known:
-            raise InvalidParam(f"{name[:100]}: there is no such parameter, only {', '.join(known)}")
-        if name != "kind" and len(arguments.getlist(name)) > 1:
-            raise InvalidParam(f"{name}: must be given once")
-
-
-def _span(arguments: Arguments, now: datetime, length: timedelta) -> tuple[datetime, datetime]:
-    until = _time(arguments, "to") or now
+def _span(given: dict[str, Any], now: datetime, length: timedelta) -> tuple[datetime, datetime]:
+    until = given.get("to", now)
     try:
-        since = _time(arguments, "from") or until - length
+        since = given.get("from") or until - length
     except OverflowError:
         raise InvalidParam("to: is too early") from None
     if since >= until:
@@ -101,29 +86,24 @@ def _span(arguments: Arguments, now: datetime, length: timedelta) -> tuple[datet
     return since, until
 
 
-def _time(arguments: Arguments, name: str) -> datetime | None:
-    if name not in arguments:
-        return None
-    try:
-        return parse_time(arguments[name])
-    except ValueError as error:
-        raise InvalidParam(f"{name}: {error}") from None
+def _time(values: list[str]) -> datetime:
+    return parse_time(values[0])
 
 
-def _number(arguments: Arguments, name: str, must_be: str) -> int | None:
-    if name not in arguments:
-        return None
-    if not _NUMBER.fullmatch(arguments[name]):
-        raise InvalidParam(f"{name}: {must_be}")
-    return int(arguments[name])
-
-
-def _limit(arguments: Arguments) -> int:
-    must_be = f"must be an integer from 1 to {MAX_LIMIT}"
-    limit = _number(arguments, "limit", must_be)
-    if limit is not None and limit > MAX_LIMIT:
-        raise InvalidParam(f"limit: {must_be}")
-    return limit or DEFAULT_LIMIT
+_HISTORY: dict[str, Read] = {
+    "from": _time,
+    "to": _time,
+    "step": one(_STEP, int, "must be a whole number of seconds"),
+}
+_EVENTS: dict[str, Read] = {
+    "from": _time,
+    "to": _time,
+    "table": lambda values: canonical_table(values[0]),
+    "connector": lambda values: connector_name(values[0]),
+    "kind": choices(KINDS),
+    "limit": LIMIT,
+    "cursor": lambda values: values[0],
+}
 
 
 def _place(cursor: str | None, wanted: PipelineEvents) -> EventPlace:

@@ -122,9 +122,9 @@ PAIRS = {
         dropping_partition, checking(timedelta(days=36500)), (4, 1), given=old_token_given
     ),
     "partition of today, check": Pair(
-        making_partitions, checking(), (16, 1), given=partition_of_today_missing, holds=token_outlives_it
+        making_partitions, checking(), (17, 1), given=partition_of_today_missing, holds=token_outlives_it
     ),
     "partition of today, issue": Pair(
-        making_partitions, issuing, (16, 1), given=partition_of_today_missing, holds=token_outlives_it
+        making_partitions, issuing, (17, 1), given=partition_of_today_missing, holds=token_outlives_it
     ),
 }

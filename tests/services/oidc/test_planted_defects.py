@@ -142,7 +142,7 @@ DEFECTS: dict[str, tuple[str, str, str]] = {
     "expired a moment ago": (
         "jwt",
         '_require(now < _date(claims, "exp"))',
-        '_require(now < _date(claims, "exp") + 100)',
+        '_require(now < _date(claims, "exp") + 3600)',
     ),
     "no end": ("jwt", '_require(now < _date(claims, "exp"))', '_require(now < claims.setdefault("exp", now + 1))'),
     "from the future": ("jwt", '_require(_date(claims, "iat") <= now + _SKEW_SECONDS)', '_date(claims, "iat")'),
