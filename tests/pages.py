@@ -14,6 +14,12 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
 
 
+def questions() -> list[tuple[str, str, str, str]]:
+    """Those of docs/reporting.md: the number, what is asked, its SQL, and what is answered of the example week."""
+    pattern = r"^### (\d+)\. (.*?)\n.*?```sql\n(.*?)```\n(?:\n```text\n(.*?)```)?"
+    return re.findall(pattern, (DOCS / "reporting.md").read_text(), re.DOTALL | re.MULTILINE)
+
+
 def play(page: str, base: str, directory: Path | None = None) -> list[tuple[str, str]]:
     """Runs the commands of the console blocks against the server at ``base``: what each is told to print, and does."""
     session = "".join(blocks(page, "console"))

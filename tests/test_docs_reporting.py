@@ -1,28 +1,59 @@
-"""docs/reporting.md: its questions are asked of the example week, as an analyst, and answered as it says."""
+"""docs/reporting.md: its questions are asked of the example week, as an analyst, and answered as it says.
+
+The example's days have partitions of their own, as they would have had then: a question looks at those of its time.
+"""
 
 import re
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from app.store.engine import make_engine
+from app.store.partitions import HOURS, OBSERVATIONS, TOKENS, make_partition
 from tests import reporting_example
-from tests.pages import DOCS
-from tests.roles import applied, connected, grant
+from tests.pages import DOCS, questions
+from tests.roles import applied, connected, grant, owner
 
+RAW = sorted((Path(__file__).parent / "benchmarks" / "sql").glob("raw_*.sql"))
 PAGE = (DOCS / "reporting.md").read_text()
-QUESTIONS = re.findall(
-    r"^### (\d+)\. (.*?)\n.*?```sql\n(.*?)```\n(?:\n```text\n(.*?)```)?", PAGE, re.DOTALL | re.MULTILINE
-)
+QUESTIONS = questions()
+
+DAYS = [date(2025, 2, 26) + timedelta(days=n) for n in range(14)]
+
+
+def of_days(table: str, *days: int) -> set[str]:
+    """The table's partitions of these days of March."""
+    return {f"{table}_202503{day:02}" for day in days}
+
+
+IN_MARCH = {"connector_hourly_202503"}
+LOOKED_AT = {  # by question: the partitions that any of its time, or of what it asks for, may be in
+    6: of_days("observation", 3, 4),
+    7: of_days("observation", 4),
+    8: IN_MARCH,
+    9: IN_MARCH,
+    10: IN_MARCH,
+    11: of_days("completion_token", 3, 4, 5, 6, 7, 8, 9),
+    12: of_days("completion_token", 3, 4, 5, 6, 7, 8, 9, 10, 11) | {"completion_token_default"},
+    13: of_days("completion_token", 6) | of_days("observation", 6, 7, 8, 9, 10, 11) | {"observation_default"},
+    20: IN_MARCH,
+}
+OF_ONE_CONNECTOR = (6, 7, 8, 13, 20)
+PARTITION = re.compile(r"(\w+) Scan[\w ]* on ((?:completion_token|observation|connector_hourly)_(?:\d+|default))(?!\w)")
 
 
 @pytest.fixture(scope="module")
 def analyst(module_clone: str) -> Iterator[sa.Connection]:
     """A session of acme's analyst."""
     engine = make_engine(module_clone)
+    with engine.begin() as connection:
+        for table in (TOKENS, OBSERVATIONS, HOURS):
+            for period in dict.fromkeys(table.period(day) for day in DAYS):
+                make_partition(connection, table, period, in_use=False)
     reporting_example.fill(engine)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
@@ -53,6 +84,35 @@ def test_a_question_is_answered_as_it_is_told(
     analyst: sa.Connection, number: str, question: str, query: str, answer: str
 ) -> None:
     assert asked(analyst, query) == answer, f"{number}. {question}"
+
+
+@pytest.mark.parametrize("raw", RAW, ids=lambda file: file.stem)
+def test_the_same_asked_of_observations_alone_is_answered_alike(analyst: sa.Connection, raw: Path) -> None:
+    """What the benchmark compares questions with is the same question."""
+    answers = {f"raw_{number}": answer for number, _, _, answer in QUESTIONS}
+    assert asked(analyst, raw.read_text()) == answers[raw.stem]
+
+
+def plan(connection: sa.Connection, query: str) -> list[str]:
+    """The lines of what was executed."""
+    lines = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {query}".replace("%", "%%")).scalars()
+    return [line for line in lines if "never executed" not in line]
+
+
+@pytest.mark.parametrize("number", LOOKED_AT)
+@pytest.mark.parametrize("who", ["analyst", "owner"])
+def test_a_question_looks_at_the_partitions_of_its_time_alone(
+    analyst: sa.Connection, module_clone: str, number: int, who: str
+) -> None:
+    """With row-level security as without; and at the connector's rows in them alone, if one is named."""
+    query = {int(each): sql for each, _, sql, _ in QUESTIONS}[number]
+    with owner(module_clone) as connection:
+        connection.exec_driver_sql("SET timezone = 'UTC'")
+        found = plan(analyst if who == "analyst" else connection, query)
+    looked_at = PARTITION.findall("\n".join(found))
+    assert {partition for _, partition in looked_at} == LOOKED_AT[number], "\n".join(found)
+    if number in OF_ONE_CONNECTOR:
+        assert "Seq" not in {way for way, _ in looked_at}, "\n".join(found)
 
 
 def test_there_are_twenty_and_each_view_is_asked() -> None:

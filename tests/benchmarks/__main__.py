@@ -32,7 +32,7 @@ def main() -> None:
         directory.chmod(0o755)  # the embedded Postgres, and nginx, may run as users of their own
         with embedded_postgres(directory / "postgres") as url:
             schema.upgrade(url)
-            settings = Settings(rounds=asked.rounds, seconds=asked.seconds)
+            settings = Settings(rounds=asked.rounds, seconds=asked.seconds, days=asked.days)
             with Bench(directory, url, settings, _progress) as bench:
                 _progress("making the connectors")
                 bench.fill()
@@ -50,6 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each alternative")
     parser.add_argument("--seconds", type=float, default=2, help="of one run")
+    parser.add_argument("--days", type=int, default=7, help="of the history that questions are asked of, at least 7")
     parser.add_argument("--only", nargs="+", choices=COMPARISONS, metavar="NAME", help=", ".join(COMPARISONS))
     parser.add_argument("--json", type=Path, default=Path("var/bench.json"), help="the file for all that was measured")
     return parser.parse_args()

@@ -1,10 +1,23 @@
 """The comparisons, by name, and the bars that were set for them before anything was measured."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
 import sqlalchemy as sa
 
-from tests.benchmarks import batch, conditional, data, database, fleet, pending, report_batch, servers, waiting, workers
+from tests.benchmarks import (
+    batch,
+    conditional,
+    data,
+    database,
+    fleet,
+    pending,
+    questions,
+    report_batch,
+    servers,
+    waiting,
+    workers,
+)
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measure import Measured
 from tests.benchmarks.servers import Server
@@ -174,6 +187,30 @@ def pending_tokens(bench: Bench) -> list[Comparison]:
     ]
 
 
+def twenty_questions(bench: Bench) -> list[Comparison]:
+    """The questions of docs/reporting.md. The servers are ended, which would use the machine meanwhile."""
+    bench.end_servers()
+    asked = questions.ask_of_generated(bench.url, bench.settings.days)
+    bench.measured["questions"] = [asdict(each) for each in asked]
+    slowest = max(asked, key=lambda each: each.warm)
+    return [
+        _limit(f"slowest of the twenty questions ({slowest.number}), warm", "s", slowest.warm, 1),
+        *(
+            Comparison(
+                name=f"question {each.number}, by rollups",
+                unit="ms",
+                ours=1000 * each.warm,
+                peer_name="by raw observations",
+                peer=1000 * each.raw,
+                bar=0.05,
+                at_most=True,
+            )
+            for each in asked
+            if each.raw is not None
+        ),
+    ]
+
+
 def by_json(bench: Bench) -> list[Comparison]:
     """Whether to send a batch as JSON or as arrays."""
     return report_batch.compare(bench.url)
@@ -219,6 +256,7 @@ COMPARISONS: Mapping[str, Callable[[Bench], list[Comparison]]] = {
     "memory": memory,
     "reports": reports,
     "pgbench": pgbench,
+    "questions": twenty_questions,
     "pending": pending_tokens,  # last: a million rows would be in the others' way
 }
 

@@ -1,7 +1,8 @@
 """What history costs: ``python -m tests.benchmarks.history`` fills a database with observations, and measures.
 
 The bars: a day's rollup under 20 s; retention of a day under 1 s, with no writer waiting for its lock; at most 150
-bytes an observation, indexes included; recording at most a quarter of a report's cost.
+bytes an observation, indexes included; recording at most a quarter of a report's cost; each of the twenty questions of
+docs/reporting.md under 1 s, and under a twentieth of what it takes by raw observations where rollups answer it.
 """
 
 import argparse
@@ -9,40 +10,31 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
-import psycopg
 import sqlalchemy as sa
 
 from app.domain.chart import Chart
-from app.domain.connector import Report, StreamPosition
 from app.domain.names import Address, tenant_id
-from app.domain.position import Position
 from app.embedded import embedded_postgres
 from app.services import maintenance
-from app.services.report import Addressed, record
 from app.store import schema
-from app.store.engine import make_engine, transact
+from app.store.engine import make_engine
 from app.store.history import read_history
-from app.store.partitions import HOURS, OBSERVATIONS, make_partition
+from app.store.partitions import OBSERVATIONS
 from app.store.retention import drop_partitions
 from app.store.rollups import Bucket, Grain, roll_up
-from tests.tenants import add_tenant
-
-CONNECTORS = 1000
-PER_DAY = 334  # observations of a connector: ten million in thirty days
-_SQL = Path(__file__).with_name("sql")
-_KEEP_EVERY = timedelta(seconds=300)
+from tests.benchmarks import questions
+from tests.benchmarks.measure import taking
+from tests.benchmarks.observations import CONNECTORS, KEEP_EVERY, PER_DAY, add_connectors, fill, report
 
 
 def main() -> None:
     """Prints what was measured beside its bar."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.history", description=__doc__)
-    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--days", type=int, default=30, help=f"of observations, at least {questions.LEAST_DAYS}")
     days = parser.parse_args().days
     with tempfile.TemporaryDirectory(prefix="tidemark-history-") as name:
         directory = Path(name)
@@ -57,51 +49,8 @@ def main() -> None:
             _say("size", *size(engine))
             _say("rollup", *rollup(engine, days))
             _say("charts", *charts(engine, days))
+            _say("questions", *questions_asked(url, days))
             _say("retention", *retention(engine, days))
-
-
-def add_connectors(engine: sa.Engine) -> list[Address]:
-    """Makes the connectors, by a report each."""
-    with engine.begin() as connection:
-        tenant = add_tenant(connection, "default")
-    addresses = [Address(tenant, f"p{n % 10}", "orders", f"c{n}") for n in range(CONNECTORS)]
-    for start in range(0, CONNECTORS, 100):
-        _report(engine, addresses[start : start + 100], 0, _KEEP_EVERY)
-    return addresses
-
-
-def fill(engine: sa.Engine, url: str, days: int) -> None:
-    """So many days of observations up to yesterday, through the real partitions with COPY."""
-    script = (_SQL / "make_observations.sql").read_text()
-    today = datetime.now(UTC).date()
-    for number in range(days):
-        day = today - timedelta(days=days - number)
-        with engine.begin() as connection:
-            for table in (OBSERVATIONS, HOURS):
-                period, made = table.period(day), f"{table.table}_{table.period(day).name}"
-                if not connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": made}):
-                    make_partition(connection, table, period, in_use=False)
-        _copy(url, script.format(day=f"{day} 00:00Z", day_number=number, per_day=PER_DAY))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text("SET statement_timeout = 0"))
-        connection.execute(sa.text("VACUUM (ANALYZE) observation"))
-
-
-def _copy(url: str, making: str) -> None:
-    conninfo = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(conninfo) as source, psycopg.connect(conninfo) as sink:
-        columns = (
-            "connector_id, recorded_at, version, epoch_number, received, completed, completed_version, lag_records,"
-            " lag_seconds, total_bytes, total_records, buffered_records, buffered_bytes, num_transport_errors,"
-            " num_parse_errors, end_of_input, processing_latency_p99_micros, fatal_error, health_status, paused,"
-            " barrier, progress, interval_seconds"
-        )
-        with (
-            source.cursor().copy(making) as made,
-            sink.cursor().copy(f"COPY observation ({columns}) FROM STDIN") as taken,
-        ):
-            for block in made:
-                taken.write(block)
 
 
 def size(engine: sa.Engine) -> tuple[str, str]:
@@ -130,7 +79,7 @@ def rollup(engine: sa.Engine, days: int) -> tuple[str, str]:
         with taking() as seconds:
             for bucket in buckets:
                 with connection.begin():
-                    roll_up(connection, bucket, keep_every=_KEEP_EVERY)
+                    roll_up(connection, bucket, keep_every=KEEP_EVERY)
         after = backend.cpu_times()
     computed = after.user + after.system - before.user - before.system
     return f"{seconds():.1f} s a day, {computed:.1f} s of a processor", "20 s"
@@ -145,10 +94,22 @@ def charts(engine: sa.Engine, days: int) -> tuple[str, str]:
         taken = []
         for _ in range(9):
             with taking() as seconds, engine.connect() as connection:
-                read_history(connection, address, chart, keep_every=_KEEP_EVERY)
+                read_history(connection, address, chart, keep_every=KEEP_EVERY)
             taken.append(seconds())
         told.append(f"{1000 * statistics.median(taken):.0f} ms for {length} days by {step}")
     return ", ".join(told), ""
+
+
+def questions_asked(url: str, days: int) -> tuple[str, str]:
+    """The twenty questions: the slowest, and what those take that rollups answer, by rollups and by observations."""
+    asked = questions.ask(url, days)
+    slowest = max(asked, key=lambda each: each.warm)
+    shares = ", ".join(f"{each.number}: {each.warm / each.raw:.2%} of {each.raw:.1f} s" for each in asked if each.raw)
+    told = ", ".join(f"{each.number}: {1000 * each.first:.0f} / {1000 * each.warm:.0f}" for each in asked)
+    return (
+        f"the slowest is {slowest.number} with {slowest.warm:.2f} s; by raw observations {shares}; ms {told}",
+        "1 s; 5%",
+    )
 
 
 def _midnight(days_ago: int) -> datetime:
@@ -187,7 +148,7 @@ def recording(engine: sa.Engine, rounds: int = 40) -> tuple[str, str]:
     for _ in range(rounds):
         for keep_every, found in taken.items():
             with taking() as seconds:
-                _report(engine, addresses, version, keep_every)
+                report(engine, addresses, version, keep_every)
             found.append(seconds())
             version += 1
     with_history, without = (statistics.median(found) for found in taken.values())
@@ -196,29 +157,14 @@ def recording(engine: sa.Engine, rounds: int = 40) -> tuple[str, str]:
     return f"{share:.0%} of a report that is observed ({told}), {share / 10:.0%} where one in ten is", "25%"
 
 
-def _report(engine: sa.Engine, addresses: list[Address], version: int, keep_every: timedelta) -> None:
-    """A report to each; its connector must be at that version."""
-    position = StreamPosition(epoch="run-1", received=Position.parse(version), completed=Position.parse(version))
-    items = [Addressed(each, Report(if_match=version, position=position, interval_seconds=60)) for each in addresses]
-    transact(engine, lambda c: record(c, items, keep_every=keep_every))
-
-
 def _report_until(engine: sa.Engine, address: Address, stop: threading.Event, taken: list[float]) -> None:
     with engine.connect() as connection:
         version = connection.scalars(sa.text("SELECT version FROM connector WHERE id = :id"), {"id": address.id}).one()
     while not stop.is_set():
         with taking() as seconds:
-            _report(engine, [address], version, timedelta(0))
+            report(engine, [address], version, timedelta(0))
         taken.append(seconds())
         version += 1
-
-
-@contextmanager
-def taking() -> Iterator[Callable[[], float]]:
-    """Gives what tells how many seconds the block has taken."""
-    started, ended = time.monotonic(), [0.0]
-    yield lambda: ended[0] - started
-    ended[0] = time.monotonic()
 
 
 def _say(what: str, measured: str, bar: str) -> None:

@@ -1,8 +1,9 @@
 """Alternatives measured in turn, A B A B, and what a request costs each of them."""
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
@@ -21,6 +22,7 @@ class Settings:
 
     rounds: int
     seconds: float
+    days: int  # of history
 
 
 @dataclass(slots=True)
@@ -93,6 +95,14 @@ def _run(
     measured.runs.append(run)
     measured.server_cpu.append(of_server / run.requests * 1e6)
     measured.database_cpu.append(of_database / run.requests * 1e6)
+
+
+@contextmanager
+def taking() -> Iterator[Callable[[], float]]:
+    """Gives what tells how many seconds the block has taken."""
+    started, ended = time.monotonic(), [0.0]
+    yield lambda: ended[0] - started
+    ended[0] = time.monotonic()
 
 
 class _Machine:

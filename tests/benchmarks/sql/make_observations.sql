@@ -1,7 +1,8 @@
 -- A day's observations of so many connectors, for COPY: one every few minutes, at a pace and with lags that differ; every
--- tenth connector has three components, every fiftieth stalls in the afternoon, every hundredth fails in the evening.
+-- tenth connector has three components, every fiftieth stalls in the afternoon, every hundredth fails in the evening, and
+-- every hundredth restarts on the last day.
 COPY (
-    SELECT c.id, at, n + 1, 1,
+    SELECT c.id, at, n + 1, CASE WHEN c.number % 100 = 5 AND n >= {restarted} THEN 2 ELSE 1 END,
            CASE WHEN c.number % 10 = 0 THEN jsonb_build_object('0', moved, '1', moved + 7, '2', moved + 11)
                 ELSE to_jsonb(moved) END,
            CASE WHEN c.number % 10 = 0 THEN jsonb_build_object('0', reached, '1', reached + 7, '2', reached + 11)
