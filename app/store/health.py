@@ -10,7 +10,7 @@ from app.store import schema
 from app.store.engine import run
 from app.store.roles import strong
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 """The checks of what a crash leaves behind.
@@ -66,7 +66,7 @@ def refuse_unsafe(engine: Engine, config: Config) -> None:
             f"DATABASE_URL: no token is safe on this server: {', '.join(dangers)}. Mend that; only where tokens may be "
             "lost or complete too early, set ALLOW_UNSAFE_DATABASE=1"
         )
-    log.warning("ALLOW_UNSAFE_DATABASE=1: after a crash tokens may be lost or complete too early: %s", dangers)
+    _log.warning("ALLOW_UNSAFE_DATABASE=1: after a crash tokens may be lost or complete too early: %s", dangers)
 
 
 def _refuse_strong(engine: Engine, *, required: bool) -> None:
@@ -77,4 +77,4 @@ def _refuse_strong(engine: Engine, *, required: bool) -> None:
         raise ConfigError(
             f"DATABASE_URL: {reasons}, and REQUIRE_APP_ROLE=1: use the app's role, which tidemark db roles makes"
         )
-    log.info("the database role is stronger than it need be: %s; see REQUIRE_APP_ROLE", reasons)
+    _log.info("the database role is stronger than it need be: %s; see REQUIRE_APP_ROLE", reasons)
