@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ from werkzeug.routing import MapAdapter, PathConverter, RequestRedirect, Rule
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_MOST_ROUTES = 30_000  # remembered paths: about 600 bytes each
+_MOST_ROUTES = 30_000  # remembered paths: about 500 bytes each
 _LONGEST_PATH = 200
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::\d{1,5})?", re.ASCII)  # its name or address, and its port
 
@@ -110,7 +111,7 @@ class LeanFlask(Flask):
         if len(self._matches) >= _MOST_ROUTES:
             self._matches.clear()
         if len(request.path) <= _LONGEST_PATH:
-            self._matches[key] = match
+            self._matches[_shared(key)] = match[0], dict(zip(match[1], _shared(match[1].values()), strict=True))
         return match
 
     @staticmethod
@@ -118,6 +119,11 @@ class LeanFlask(Flask):
         found = _HOST.fullmatch(host.lower())
         if found is None or found[1] not in trusted:
             raise SecurityError("This server does not answer for that host; TRUSTED_HOSTS says for which it does")
+
+
+def _shared(values: Iterable[Any]) -> tuple[Any, ...]:
+    """The values, of which equal texts are one object: thousands of paths have the same method, host and pipeline."""
+    return tuple(sys.intern(value) if isinstance(value, str) else value for value in values)
 
 
 class _Remembering:
