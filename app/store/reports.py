@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,8 @@ from app.domain.status import (
 from app.domain.waiting import Standing
 from app.store import models, standings
 from app.store.engine import AnyRow, array, statement
+
+_METRICS = tuple(each.name for each in fields(Metrics))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,30 +170,40 @@ def _json(rows: list[dict[str, Any]]) -> str:
 
 def _row(change: Change) -> dict[str, Any]:
     connector = change.after
-    status = connector.status
-    return {
+    frontier = connector.status.completed_frontier
+    return _observed(change) | {
         "id": change.address.id,
-        "version": connector.version,
-        "recorded_at": connector.recorded_at,
         "observed_at": connector.observed_at,
         "recording": connector.recording.value,
-        "interval_seconds": connector.interval_seconds,
         "last_epoch": connector.last_epoch,
-        "epoch_number": connector.epoch.number if connector.epoch else 0,
         "epoch_label": connector.epoch.label if connector.epoch else None,
         "position_version": connector.position_version,
+        "frontier": [[c.version, c.at.isoformat(), c.received.to_json()] for c in connector.frontier],
+        "unmoved": connector.pace.unmoved,
+        "health_description": connector.status.health and connector.status.health.description,
+        "completed_frontier": frontier and frontier.to_json(),
+    }
+
+
+def _observed(change: Change) -> dict[str, Any]:
+    """What the hot row and an observation have in common."""
+    connector = change.after
+    status = connector.status
+    return {
+        "version": connector.version,
+        "recorded_at": connector.recorded_at,
+        "interval_seconds": connector.interval_seconds,
+        "epoch_number": connector.epoch.number if connector.epoch else 0,
         "received": _position(connector.received),
         "completed": _position(connector.completed),
         "completed_version": connector.completed_version,
-        "frontier": [[c.version, c.at.isoformat(), c.received.to_json()] for c in connector.frontier],
-        **_pace(connector.pace),
         "lag_records": lag_records(connector.received, connector.completed),
+        "progress": _progress(connector.pace),
         "fatal_error": status.fatal_error,
-        **_health(status.health),
+        "health_status": _health_status(status.health),
         "paused": status.paused,
         "barrier": status.barrier,
-        "completed_frontier": status.completed_frontier.to_json() if status.completed_frontier else None,
-        **{name: getattr(status.metrics, name) for name in Metrics.__dataclass_fields__},
+        **{name: getattr(status.metrics, name) for name in _METRICS},
     }
 
 
@@ -218,16 +230,15 @@ def _position(position: Position | None) -> int | dict[str, int] | None:
     return None if position is None else position.to_json()
 
 
-def _pace(pace: Pace) -> dict[str, Any]:
+def _progress(pace: Pace) -> str | None:
     """What is not known is stored as null."""
-    known = pace.progress is not Progress.UNKNOWN
-    return {"progress": pace.progress.value if known else None, "unmoved": pace.unmoved}
+    return None if pace.progress is Progress.UNKNOWN else pace.progress.value
 
 
-def _health(health: Health | None) -> dict[str, str | None]:
+def _health_status(health: Health | None) -> str | None:
     if health is None:
-        return {"health_status": None, "health_description": None}
-    return {"health_status": "Healthy" if health.healthy else "Unhealthy", "health_description": health.description}
+        return None
+    return "Healthy" if health.healthy else "Unhealthy"
 
 
 def _closed(change: Change, closed: EpochClosed) -> dict[str, Any]:
@@ -264,7 +275,7 @@ def _event(change: Change, event: Event) -> dict[str, Any]:
 def _observation(change: Change) -> dict[str, Any]:
     after = change.after
     behind = lag(after.received, after.completed, waiting_since=after.waiting_since, as_of=change.at)
-    return _row(change) | {"connector_id": change.address.id, "lag_seconds": behind.seconds}
+    return _observed(change) | {"connector_id": change.address.id, "lag_seconds": behind.seconds}
 
 
 def _error(change: Change, error: ConnectorError) -> dict[str, Any]:
@@ -304,7 +315,7 @@ def _status(row: AnyRow) -> Status:
     health = row.health_status and Health(healthy=row.health_status == "Healthy", description=row.health_description)
     frontier = row.completed_frontier and CompletedFrontier.from_json(row.completed_frontier)
     return Status(
-        metrics=Metrics(**{name: getattr(row, name) for name in Metrics.__dataclass_fields__}),
+        metrics=Metrics(**{name: getattr(row, name) for name in _METRICS}),
         fatal_error=row.fatal_error,
         health=health,
         paused=row.paused,
