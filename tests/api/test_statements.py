@@ -23,13 +23,15 @@ class Counter:
 
     def __init__(self, app: Flask) -> None:
         self.statements: list[str] = []
+        self.parameters = ""  # of those statements, all together
         sa.event.listen(engine_of(app), "before_cursor_execute", self._add)
 
-    def _add(self, _: Any, __: Any, statement: str, *___: Any) -> None:
+    def _add(self, _: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
         self.statements.append(statement)
+        self.parameters += repr(parameters)
 
     def take(self) -> int:
-        taken, self.statements = len(self.statements), []
+        taken, self.statements, self.parameters = len(self.statements), [], ""
         return taken
 
 
@@ -151,6 +153,15 @@ def test_any_single_report_takes_at_most_four(api: Api, counter: Counter, connec
     body, if_match, status = REPORTS[kind]
     assert api.report(body, if_match, connector).status_code == status
     assert counter.take() <= {412: 1, 428: 1, 409: 1, 422: 0}.get(status, 4)
+
+
+def test_an_engines_metadata_is_sent_once(api: Api, counter: Counter, connector: str) -> None:
+    """It may be long, and of an observation it is not kept."""
+    times = dict.fromkeys(("ingested_at", "processed_at", "completed_at"), "2026-01-31T12:00:00Z")
+    body = {"paused": True, "completed_frontier": {"metadata": "offsets of all partitions", **times}}
+    assert api.report(body, 2, connector).status_code == 204
+    assert "INSERT INTO observation" in counter.statements[-1]
+    assert counter.parameters.count("offsets of all partitions") == 1
 
 
 def test_a_zombies_report_takes_at_most_four(api: Api, counter: Counter, connector: str) -> None:
