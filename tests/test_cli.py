@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,9 @@ def test_keys_are_created_listed_and_revoked(clone: str) -> None:
     assert (again.returncode, again.stdout) == (1, "")
     assert "'ci' exists" in again.stderr
     assert tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").returncode == 0
-    assert tidemark(clone, "keys", "list", "--tenant", "acme").stdout == ""
+    none_left = tidemark(clone, "keys", "list", "--tenant", "acme")
+    assert (none_left.returncode, none_left.stdout) == (0, "")
+    assert none_left.stderr == "The tenant acme has no keys.\n"
     assert "Unknown API key 'ci'" in tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").stderr
     assert tidemark(clone, "tenants", "create", "acme").stderr == "tidemark: A tenant named 'acme' exists\n"
 
@@ -140,12 +143,31 @@ def test_a_bad_setting_stops_the_start_by_its_name(clone: str) -> None:
         assert "Traceback" not in refused.stderr
 
 
-def test_an_unreachable_database_is_told_without_its_address() -> None:
-    refused = tidemark("postgresql://user:secret@127.0.0.1:1/x", "keys", "list")
-    assert refused.returncode == 1
-    assert "database" in refused.stderr
+@pytest.mark.parametrize("command", ["keys list", "keys create --name ci", "db check", "db upgrade", "serve"])
+def test_an_unreachable_database_is_told_with_the_reason_and_without_the_password(command: str) -> None:
+    refused = tidemark("postgresql://user:secret@127.0.0.1:1/x", *command.split())
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "Connection refused" in refused.stderr
     assert "secret" not in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_an_address_that_is_taken_is_told_of_and_nobody_else_is_taken_for_the_server(
+    clone: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = tidemark(clone, "run", DEMO="0", PORT=port, DATA_DIRECTORY=str(tmp_path))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "PORT: Address already in use" in refused.stderr
+    assert "Tidemark is at" not in refused.stderr
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = tidemark("", "tenants", "list", DATA_DIRECTORY=str(tmp_path / "file"))
+    assert refused.returncode == 1
+    assert refused.stderr == f"tidemark: {tmp_path / 'file' / 'postgres'}: Not a directory\n"
 
 
 def test_gunicorn_by_hand_does_not_serve_everybody_either(clone: str) -> None:

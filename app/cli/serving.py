@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from app.cli.surroundings import bring_up_to_date, configuration, database, database_url
-from app.config import Config
+from app.config import Config, ConfigError
 
 _GRACE_SECONDS = 35.0  # more than gunicorn gives the requests in flight
 _ROOT = Path(__file__).parents[2]
@@ -47,6 +47,7 @@ def _supervise(config: Config, url: str, name: str, *, demo: bool) -> None:
     environment = os.environ | {"DATABASE_URL": url}
     try:
         with Supervisor(config.data_directory / name, grace_seconds=_GRACE_SECONDS) as supervisor:
+            _check_address(config)
             supervisor.start("the server", [*_TIDEMARK, "serve"], environment)
             if demo:
                 from app.demo.stream import start_stream
@@ -60,6 +61,17 @@ def _supervise(config: Config, url: str, name: str, *, demo: bool) -> None:
             supervisor.wait()
     except SupervisorError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _check_address(config: Config) -> None:
+    """Raises ConfigError where nothing can be served: whatever is there already would be taken for the server."""
+    if config.socket is not None:
+        return
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        socket.create_server((config.host, config.port), family=family).close()
+    except OSError as error:
+        raise ConfigError(f"HOST, PORT: {error.strerror}; stop what is there, or set PORT") from None
 
 
 def _become_gunicorn(url: str) -> NoReturn:
