@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from app.cli import commands
+from app.cli.serving import welcome
+from app.config import AuthProvider, Config, ConfigError
 from app.domain.names import Address, tenant_id
-from app.store import roles
+from app.store import roles, schema
 from tests.roles import PASSWORD, applied, connected, drop, login, names_for, owner
 from tests.services.reporting import issue, report
 
@@ -143,7 +146,7 @@ def test_a_bad_setting_stops_the_start_by_its_name(clone: str) -> None:
         assert "Traceback" not in refused.stderr
 
 
-@pytest.mark.parametrize("command", ["keys list", "keys create --name ci", "db check", "db upgrade", "serve"])
+@pytest.mark.parametrize("command", ["keys create --name ci", "db check", "db upgrade", "serve"])
 def test_an_unreachable_database_is_told_with_the_reason_and_without_the_password(command: str) -> None:
     refused = tidemark("postgresql://user:secret@127.0.0.1:1/x", *command.split())
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -161,6 +164,35 @@ def test_an_address_that_is_taken_is_told_of_and_nobody_else_is_taken_for_the_se
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "PORT: Address already in use" in refused.stderr
     assert "Tidemark is at" not in refused.stderr
+
+
+def test_an_installation_without_the_migrations_says_how_it_is_to_be_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
+    with pytest.raises(ConfigError, match="pip install --editable"):
+        commands(["db", "upgrade"], standalone_mode=False)
+
+
+def test_a_module_of_an_extra_that_is_not_installed_is_named(clone: str, tmp_path: Path) -> None:
+    (tmp_path / "nats.py").write_text("raise ModuleNotFoundError('as if it were not there', name='nats')")
+    (tmp_path / "collect.toml").write_text(
+        '[[nats]]\npipeline = "p"\nurl = "nats://127.0.0.1:1"\nconnectors = [{ stream = "s", consumer = "c" }]\n'
+    )
+    command = ["collect", "--config", str(tmp_path / "collect.toml")]
+    refused = tidemark(clone, *command, PYTHONPATH=str(tmp_path))
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1] == (
+        "tidemark: the module nats is not installed: pip install --editable '.[demo,embedded,nats]'"
+    )
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("provider", AuthProvider)
+def test_the_welcome_says_what_a_request_needs(provider: AuthProvider) -> None:
+    told = welcome(Config(auth_provider=provider), demo=True)
+    assert "curl" in told
+    assert ("keys create" in told) == ("Authorization: Bearer" in told) == (provider is not AuthProvider.NONE)
 
 
 def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -42,6 +42,10 @@ def main() -> None:
         sys.exit(f"tidemark: {error}")
     except DBAPIError as error:  # its text may hold SQL; what the server said, does not
         sys.exit(f"tidemark: the database refused: {type(error.orig).__name__}: {_first_line(error)}")
+    except ModuleNotFoundError as error:
+        if error.name in (None, "app"):
+            raise
+        sys.exit(f"tidemark: the module {error.name} is not installed: pip install --editable '.[demo,embedded,nats]'")
     except OSError as error:
         if error.filename is None:
             raise
@@ -52,6 +56,8 @@ def main() -> None:
 @click.version_option(package_name="tidemark")
 def commands() -> None:
     """Tidemark: recorded status and completion tokens for streaming pipelines."""
+    if not schema.MIGRATIONS.is_dir():
+        raise ConfigError("the migrations are not installed: in a clone of Tidemark, run pip install --editable .")
     logs.configure(configuration().log_level)
 
 
