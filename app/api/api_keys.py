@@ -6,10 +6,9 @@ from typing import Any
 from flask import Response
 
 from app.api import runtime
-from app.api.access_schemas import RotationSchema
+from app.api.access_schemas import ApiKeySchema, CreatedApiKeySchema, NewApiKeySchema, RotationSchema
 from app.api.blueprint import Blueprint
 from app.api.runtime import principal
-from app.api.schemas import ApiKeySchema, CreatedApiKeySchema, NewApiKeySchema
 from app.domain.api_key import ApiKeyText
 from app.domain.errors import ApiKeyNameInUse, InvalidReport, MalformedBody, UnknownApiKey
 from app.domain.roles import Role

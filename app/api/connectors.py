@@ -8,9 +8,11 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from app.api import examples, runtime
 from app.api.blueprint import Blueprint
+from app.api.connector_schemas import StatsSchema
+from app.api.report_schemas import ReportSchema, VersionSchema
 from app.api.runtime import principal, tenant
-from app.api.schemas import ReportSchema, StatsSchema, TokenSchema, VersionSchema
 from app.api.stats_json import dump
+from app.api.token_schemas import TokenSchema
 from app.domain.connector import Report
 from app.domain.errors import (
     EpochSuperseded,

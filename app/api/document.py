@@ -30,6 +30,7 @@ NAME: Json = {"type": "string", "pattern": f"^{CONNECTOR.pattern}$"}
 TABLE: Json = {"type": "string", "pattern": f"^({_QUOTED}|{_UNQUOTED})$"}
 TOKEN: Json = {"type": "string", "pattern": f"^{WIRE.pattern}$"}
 _IN_PATHS = {"pipeline": PIPELINE_NAME, "table": TABLE, "connector": NAME, "name": NAME, "token": TOKEN}
+_EXAMPLES = {"pipeline": "demo", "table": "orders", "connector": "billing"}  # which `tidemark run` has: /docs/ can ask
 
 
 def position(*, or_null: bool) -> Json:
@@ -40,4 +41,9 @@ def position(*, or_null: bool) -> Json:
 def path_parameters(rule: str) -> list[Json]:
     """Those in the path of a route that have rules."""
     named = re.findall(r"<(?:\w+:)?(\w+)>", rule)
-    return [{"name": name, "in": "path", "schema": _IN_PATHS[name]} for name in named if name in _IN_PATHS]
+    examples = {name: {"example": example} for name, example in _EXAMPLES.items()}
+    return [
+        {"name": name, "in": "path", "schema": _IN_PATHS[name], **examples.get(name, {})}
+        for name in named
+        if name in _IN_PATHS
+    ]

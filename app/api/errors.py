@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from flask import Flask, Response, g, json, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from app.api import denials
 from app.domain import errors
@@ -44,7 +44,7 @@ def members(error: TidemarkError) -> dict[str, Any]:
 
 def http_members(error: HTTPException) -> dict[str, Any]:
     """The JSON members of one of Flask's own refusals."""
-    return _members(error.description or error.name, error.name.replace(" ", ""), None)
+    return _members(_told(error), error.name.replace(" ", ""), None)
 
 
 def register(app: Flask) -> None:
@@ -52,6 +52,15 @@ def register(app: Flask) -> None:
     app.register_error_handler(TidemarkError, _answer)
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(Exception, _answer_unexpected)
+
+
+def _told(error: HTTPException) -> str:
+    """What to do about it, where Flask's own words are for people who have typed a URL into a browser."""
+    if isinstance(error, NotFound):
+        return "Nothing is at this path, or not with a slash at its end: /docs/ and /openapi.json tell what there is."
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        return f"This path takes no other methods than {', '.join(sorted(error.valid_methods))}."
+    return error.description or error.name
 
 
 def _members(message: str, code: str, details: Any) -> dict[str, Any]:

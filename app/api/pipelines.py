@@ -7,8 +7,8 @@ from flask import Response, request
 
 from app.api import connector_metrics, examples, runtime
 from app.api.blueprint import Blueprint
+from app.api.pipeline_schemas import PipelineSchema, PipelineStatsSchema, PipelineStatusSchema
 from app.api.runtime import tenant
-from app.api.schemas import PipelineSchema, PipelineStatsSchema, PipelineStatusSchema
 from app.api.stats_json import dump, pipeline_stats
 from app.domain.errors import (
     InvalidParam,

@@ -11,8 +11,8 @@ from app.api import examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.body import load, read_json
 from app.api.errors import members, status_of
+from app.api.report_schemas import MAX_REPORTS, ReportItemSchema, ReportResultSchema
 from app.api.runtime import tenant
-from app.api.schemas import MAX_REPORTS, ReportItemSchema, ReportResultSchema
 from app.api.stats_json import dump
 from app.domain.errors import InvalidParam, InvalidReport, MalformedBody, ServiceUnavailable, TidemarkError
 from app.domain.names import Address, pipeline_name

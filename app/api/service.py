@@ -8,7 +8,7 @@ from flask import Response
 from app.api import connector_metrics, examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.runtime import principal
-from app.api.schemas import AuthenticationSchema, ClusterHealthSchema, ConfigSchema, LiveSchema, ReadySchema
+from app.api.service_schemas import AuthenticationSchema, ClusterHealthSchema, ConfigSchema, LiveSchema, ReadySchema
 from app.config import AuthProvider
 from app.domain.errors import NotReady, ServiceUnavailable
 from app.domain.roles import Role

@@ -11,8 +11,8 @@ from app.api import document, examples, runtime
 from app.api.blueprint import Blueprint
 from app.api.errors import members
 from app.api.runtime import tenant
-from app.api.schemas import MAX_TOKENS, CompletionStatusesSchema, CompletionStatusSchema, TokensSchema
 from app.api.stats_json import dump
+from app.api.token_schemas import MAX_TOKENS, CompletionStatusesSchema, CompletionStatusSchema, TokensSchema
 from app.api.waiting import PREFER, WAIT, applied, asked_seconds, preferred_seconds, wait_request
 from app.domain.errors import (
     CompletionTokenExpired,

@@ -49,9 +49,12 @@ def keys_list(tenant: str) -> None:
     """List a tenant's keys: id, role, when it expires, the hour of its last use, name."""
     config = configuration()
     with database(config) as url, engine_of(config, url) as engine:
-        for key in run(engine, lambda c: list_keys(c, tenant_id(tenant))):
-            times = f"{told(key.expires_at):27}  {told(key.last_used_at):27}"
-            click.echo(f"{key.id}  {key.role.value:5}  {times}  {key.name}")
+        found = run(engine, lambda c: list_keys(c, tenant_id(tenant)))
+    for key in found:
+        times = f"{told(key.expires_at):27}  {told(key.last_used_at):27}"
+        click.echo(f"{key.id}  {key.role.value:5}  {times}  {key.name}")
+    if not found:
+        click.echo(f"The tenant {tenant} has no keys.", err=True)
 
 
 @keys.command("rotate")

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from app.cli.surroundings import bring_up_to_date, configuration, database, database_url
-from app.config import Config
+from app.config import AuthProvider, Config, ConfigError
 
 _GRACE_SECONDS = 35.0  # more than gunicorn gives the requests in flight
 _ROOT = Path(__file__).parents[2]
@@ -47,6 +47,7 @@ def _supervise(config: Config, url: str, name: str, *, demo: bool) -> None:
     environment = os.environ | {"DATABASE_URL": url}
     try:
         with Supervisor(config.data_directory / name, grace_seconds=_GRACE_SECONDS) as supervisor:
+            _check_address(config)
             supervisor.start("the server", [*_TIDEMARK, "serve"], environment)
             if demo:
                 from app.demo.stream import start_stream
@@ -56,10 +57,21 @@ def _supervise(config: Config, url: str, name: str, *, demo: bool) -> None:
             while not _answers(config):
                 if supervisor.wait(0.1):
                     return
-            click.echo(_welcome(config, demo=demo), err=True)
+            click.echo(welcome(config, demo=demo), err=True)
             supervisor.wait()
     except SupervisorError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _check_address(config: Config) -> None:
+    """Raises ConfigError where nothing can be served: whatever is there already would be taken for the server."""
+    if config.socket is not None:
+        return
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        socket.create_server((config.host, config.port), family=family).close()
+    except OSError as error:
+        raise ConfigError(f"HOST, PORT: {error.strerror}; stop what is there, or set PORT") from None
 
 
 def _become_gunicorn(url: str) -> NoReturn:
@@ -87,11 +99,17 @@ def _connection(config: Config) -> socket.socket:
     return connection
 
 
-def _welcome(config: Config, *, demo: bool) -> str:
+def welcome(config: Config, *, demo: bool) -> str:
+    """What whoever has started it is told: where it is, and what to try."""
     if config.socket is not None:
         return f"Tidemark is at the socket {config.socket}, for a proxy to pass requests to; Ctrl-C stops it."
     host = f"[{config.host}]" if ":" in config.host else config.host
     base = f"http://{host}:{config.port}"
-    connector = f"{base}/v0/pipelines/demo/tables/orders/connectors/billing/stats"
     lines = [f"Tidemark is at {base}, its documentation at {base}/docs/; Ctrl-C stops it."]
-    return "\n".join([*lines, f"Try: curl {connector}"] if demo else lines)
+    credential = ""
+    if config.auth_provider is not AuthProvider.NONE:
+        credential = '-H "Authorization: Bearer $KEY" '
+        lines.append("Every request needs an API key; this makes one: tidemark keys create --name NAME --role admin")
+    if demo:
+        lines.append(f"Try: curl {credential}{base}/v0/pipelines/demo/tables/orders/connectors/billing/stats")
+    return "\n".join(lines)

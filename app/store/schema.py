@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-_MIGRATIONS = Path(__file__).parents[2] / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
 _TURN = 0x7469_6465_6D61_726B  # "tidemark": the key of the advisory lock that migrators take turns by
 _LOCK_SECONDS = 5
 _POLL_SECONDS = 0.2
@@ -56,7 +56,7 @@ def is_current(connection: sa.Connection) -> bool:
 @functools.cache
 def head() -> str:
     """Return the newest revision."""
-    (revision,) = ScriptDirectory(_MIGRATIONS).get_heads()
+    (revision,) = ScriptDirectory(MIGRATIONS).get_heads()
     return revision
 
 
@@ -92,5 +92,5 @@ def _take_turn(connection: sa.Connection, turn_seconds: float) -> None:
 
 def _config(connection: sa.Connection) -> Config:
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config

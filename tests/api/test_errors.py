@@ -10,6 +10,8 @@ from app.api.body import MAX_BODY
 from app.domain.roles import Role
 from tests.api.client import ORDERS, PIPELINE, REPORTS, STATS, Api, forged, refused, sent
 
+NO_PATH = "Nothing is at this path, or not with a slash at its end: /docs/ and /openapi.json tell what there is."
+OTHER_METHODS = "This path takes no other methods than GET, HEAD, OPTIONS, PUT."
 OTHER = f"{PIPELINE}/tables/orders/connectors/audit"
 
 
@@ -147,9 +149,10 @@ TABLE: list[tuple[Callable[[Api], TestResponse], int, str, Any, Any]] = [
     (sent("PUT", STATS, json=" " * MAX_BODY), 413, "RequestEntityTooLarge", ANY, None),
     (sent("PUT", STATS, data="{}"), 415, "UnsupportedMediaType", ANY, None),
     (sent("POST", REPORTS, data="[]", content_type="text/plain"), 415, "UnsupportedMediaType", ANY, None),
-    (sent("GET", "/v0/nothing"), 404, "NotFound", ANY, None),
+    (sent("GET", "/v0/nothing"), 404, "NotFound", NO_PATH, None),
+    (sent("GET", f"{PIPELINE}/"), 404, "NotFound", NO_PATH, None),
     (sent("GET", "/"), 404, "NotFound", ANY, None),
-    (sent("POST", STATS, json={}), 405, "MethodNotAllowed", ANY, None),
+    (sent("POST", STATS, json={}), 405, "MethodNotAllowed", OTHER_METHODS, None),
     (sent("DELETE", REPORTS), 405, "MethodNotAllowed", ANY, None),
     (sent("GET", "/v0/api_keys/nobody"), 404, "UnknownApiKey", ANY, {"name": "nobody"}),
     (key_name_in_use, 409, "ApiKeyNameInUse", ANY, {"name": "ci"}),

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,30 +16,17 @@ from app.lean import LeanFlask
 from tests.api.client import ORDERS, Api, refused
 from tests.api.conftest import MakeApp, MakeKey
 from tests.api.test_access import counted
-from tests.services.oidc.issuer import AUDIENCE, WELL_KNOWN, Issuer, make_tenants, serving_issuer
+from tests.services.oidc.issuer import AUDIENCE, WELL_KNOWN, Issuer, make_tenants
 
 MakeOidcApp = Callable[..., LeanFlask]
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Issuer]:
-    with serving_issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def issuer(served: Issuer) -> Issuer:
-    served.answers.clear()
-    served.asked.clear()
-    return served
-
-
-@pytest.fixture(scope="module")
-def make_oidc_app(make_app: MakeApp, served: Issuer) -> MakeOidcApp:
+def make_oidc_app(make_app: MakeApp, served_issuer: Issuer) -> MakeOidcApp:
     return partial(
         make_app,
         auth_provider=AuthProvider.GENERIC_OIDC,
-        oidc_issuer=served.base,
+        oidc_issuer=served_issuer.base,
         oidc_audience=AUDIENCE,
         oidc_client_id="tidemark-web",
         oidc_extra_scopes=("roles",),

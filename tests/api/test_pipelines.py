@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.api.schemas import PipelineSchema, PipelineStatsSchema
+from app.api.pipeline_schemas import PipelineSchema, PipelineStatsSchema
 from tests.api.client import FULL, PIPELINE, Api, changed
 
 MEMBERS = [

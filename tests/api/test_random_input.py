@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.api.schemas import StatsSchema
+from app.api.connector_schemas import StatsSchema
 from tests.api.client import FULL, REPORTS, Api, changed
 from tests.api.conftest import Contents, Unchanged
 

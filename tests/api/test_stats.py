@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.api.schemas import StatsSchema
+from app.api.connector_schemas import StatsSchema
 from tests.api.client import FULL, STATS, Api, changed
 
 MEMBERS = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.api.schemas import ReportSchema
+from app.api.report_schemas import ReportSchema
 from app.domain import connector as rules
 from app.domain.connector import Connector
 from app.domain.names import Address

@@ -18,15 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from app.services.oidc import fetch
 from app.services.oidc.fetch import MOST_BYTES, Unfetched, get
-from tests.services.oidc.issuer import Issuer, serving_issuer
+from tests.services.oidc.issuer import Issuer
 
 Talk = Callable[[socket.socket], None]
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with serving_issuer() as issuer:
-        yield issuer
 
 
 def soon(seconds: float = 60.0) -> float:

@@ -14,7 +14,7 @@ from app.services.oidc import provider
 from app.services.oidc.fetch import Unfetched, get
 from app.services.oidc.jwks import PinnedKey
 from app.services.oidc.provider import FETCH_SECONDS, REFETCH_SECONDS, REFRESH_SECONDS, Keys, Provider, fetch_keys
-from tests.services.oidc.issuer import WELL_KNOWN, Issuer, json_bytes, p256, public, rsa, serving_issuer
+from tests.services.oidc.issuer import WELL_KNOWN, Issuer, json_bytes, p256, public, rsa
 from tests.serving import until
 
 OLD, NEW = PinnedKey("RS256", rsa()), PinnedKey("ES256", p256())
@@ -167,19 +167,6 @@ def test_nobody_waits_for_longer_than_a_fetch_may_take(published: Published, mon
 
 
 # discovery
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Issuer]:
-    with serving_issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def issuer(served: Issuer) -> Issuer:
-    served.answers.clear()
-    served.asked.clear()
-    return served
 
 
 def test_keys_are_found_by_discovery(issuer: Issuer) -> None:
