@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from app import metrics
 from app.config import Config
 from app.store.partitions import HOURS, OBSERVATIONS, PATIENCE, TOKENS, ensure_partitions
-from app.store.retention import drop_partitions
+from app.store.retention import drop_expired, oldest
 from app.store.rollups import Bucket, roll_up, stale_days, stale_hours
 
 _log = logging.getLogger(__name__)
@@ -107,7 +107,8 @@ def maintain(plan: Plan) -> Maintained | None:
         if connection is None:
             return None
         now = _now(connection)
-        hours, days = _roll_up(connection, plan, now - plan.observation_retention, fresh_for=timedelta(0))
+        since = oldest(connection, OBSERVATIONS, now - plan.observation_retention)
+        hours, days = _roll_up(connection, plan, since, now, fresh_for=timedelta(0))
         dropped = [
             name
             for table, retention in (
@@ -115,7 +116,7 @@ def maintain(plan: Plan) -> Maintained | None:
                 (HOURS, plan.hourly_retention),
                 (TOKENS, plan.token_retention + _SLACK),
             )
-            for name in drop_partitions(connection, table, now - retention)
+            for name in drop_expired(connection, table, now - retention)
         ]
     return Maintained(hours=hours, days=days, dropped=tuple(dropped))
 
@@ -124,13 +125,20 @@ def roll_up_recent(plan: Plan) -> None:
     """Rolls up what has changed in the last days, unless somebody has just done so, or is at it."""
     with _turn(plan.url) as connection:
         if connection is not None:
-            _roll_up(connection, plan, _now(connection) - _RECENT, fresh_for=_FRESH)
+            now = _now(connection)
+            _roll_up(connection, plan, now - _RECENT, now, fresh_for=_FRESH)
 
 
-def _roll_up(connection: Connection, plan: Plan, since: datetime, *, fresh_for: timedelta) -> tuple[int, int]:
-    """Hours first: a day is to be rolled up when one of its hours was."""
+def _roll_up(
+    connection: Connection, plan: Plan, since: datetime, now: datetime, *, fresh_for: timedelta
+) -> tuple[int, int]:
+    """Hours first: a day is to be rolled up when one of its hours was.
+
+    Again only while the day before is kept, too: what is counted is compared with that.
+    """
+    again_since = now - plan.observation_retention + timedelta(days=1)
     with connection.begin():
-        hours = stale_hours(connection, since, fresh_for=fresh_for)
+        hours = stale_hours(connection, since, again_since=again_since, fresh_for=fresh_for)
     _roll_up_each(connection, plan, hours)
     with connection.begin():
         days = stale_days(connection, since)

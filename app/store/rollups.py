@@ -41,9 +41,16 @@ class Bucket:
     starts_at: datetime
 
 
-def stale_hours(connection: Connection, since: datetime, *, fresh_for: timedelta) -> Sequence[Bucket]:
-    """The hours since then that are to be rolled up, oldest first; `fresh_for` as the statement tells."""
-    parameters = {"since": since, "settled_after": SETTLED_AFTER, "fresh_for": fresh_for}
+def stale_hours(
+    connection: Connection, since: datetime, *, again_since: datetime, fresh_for: timedelta
+) -> Sequence[Bucket]:
+    """The hours since then that are to be rolled up, newest first; the other two as the statement tells."""
+    parameters = {
+        "since": since,
+        "again_since": again_since,
+        "settled_after": SETTLED_AFTER,
+        "fresh_for": fresh_for,
+    }
     found = connection.scalars(statement("find_stale_hours"), parameters)
     return [Bucket(Grain.HOUR, starts_at) for starts_at in found]
 

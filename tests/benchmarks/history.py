@@ -24,7 +24,7 @@ from app.store import schema
 from app.store.engine import make_engine
 from app.store.history import read_history
 from app.store.partitions import OBSERVATIONS
-from app.store.retention import drop_partitions
+from app.store.retention import drop_expired
 from app.store.rollups import Bucket, Grain, roll_up
 from tests.benchmarks import questions
 from tests.benchmarks.measure import taking
@@ -131,7 +131,7 @@ def retention(engine: sa.Engine, days: int) -> tuple[str, str]:
     with maintenance._turn(engine.url.render_as_string(hide_password=False)) as connection:
         assert connection is not None
         with taking() as seconds:
-            dropped = drop_partitions(connection, OBSERVATIONS, before_day)
+            dropped = drop_expired(connection, OBSERVATIONS, before_day)
     time.sleep(0.5)
     stop.set()
     for thread in threads:
