@@ -73,6 +73,7 @@ def keep_maintained(plan: Plan) -> None:
     What fails is left to the next run, and keeps nothing else from being done: it may be that the tables are somebody
     else's, who alone may make and drop partitions.
     """
+    metrics.succeeded("maintenance")
     time.sleep(random.uniform(*_FIRST_SECONDS))  # noqa: S311 - no secret
     all_due = time.monotonic()
     while True:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import REGISTRY
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.domain.errors import CompletionTokenExpired
@@ -456,8 +457,13 @@ def test_the_keeper_does_all_now_and_then_and_what_is_recent_meanwhile(
 
 
 def test_the_keeper_tries_all_again_when_the_database_was_away(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And from the beginning it is seen how long that goes on: the alert goes by it."""
     away = {"ensure_partitions": OperationalError, "maintain": OperationalError}
+    begun = time.time()
     assert keep(monkeypatch, plan, 3, **away) == 3 * ["ensure_partitions", "maintain"]
+    seen = REGISTRY.get_sample_value("tidemark_thread_last_success_timestamp_seconds", {"thread": "maintenance"})
+    assert seen is not None
+    assert seen >= begun
 
 
 def test_the_keeper_does_what_it_may(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
