@@ -175,6 +175,14 @@ def test_an_hour_is_rolled_up_for_a_state_that_holds_in_it_from_the_day_before(
     assert sum(row["running_seconds"] for row in hours(clone_engine).values()) == 86400
 
 
+def test_an_hour_is_rolled_up_for_tokens_issued_while_nobody_reports(plan: Plan, clone_engine: sa.Engine) -> None:
+    observe(clone_engine, midnight(6))
+    issue_at(clone_engine, at := midnight(3) + 5 * HOUR)
+    done(maintain(plan))
+    assert hours(clone_engine)[at]["tokens_issued"] == days(clone_engine)[midnight(3)]["tokens_issued"] == 1
+    assert done(maintain(plan)).hours <= 2
+
+
 def test_what_a_crash_left_undone_is_made_good(
     plan: Plan, clone_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,15 +365,21 @@ def test_what_has_no_partition_of_its_own_expires_too(plan: Plan, clone_engine: 
         assert connection.scalars(sa.select(Observation.recorded_at)).all() == [midnight(30) + HOUR]
 
 
+def issue_at(engine: sa.Engine, at: datetime) -> TokenId:
+    """A token of the connector's that was issued then."""
+    token = TokenId(ADDRESS.id, UUID(int=(int(at.timestamp() * 1000) << 80) + (0x7 << 76) + (0x8 << 60)))
+    with engine.begin() as connection:
+        values = {"connector_id": token.connector_id, "id": token.id, "epoch_number": 1, "binding": 1, "at": at}
+        insert = "INSERT INTO completion_token SELECT :connector_id, :id, :epoch_number, :binding, :at, 'test'"
+        connection.execute(sa.text(insert), values)
+    return token
+
+
 def test_a_token_whose_row_is_gone_has_expired_all_the_same(plan: Plan, clone_engine: sa.Engine) -> None:
     report(clone_engine, ADDRESS, 0, received=1, completed=1)
     fresh = issue(clone_engine, ADDRESS)
-    old = TokenId(ADDRESS.id, UUID(int=(int(midnight(40).timestamp() * 1000) << 80) + (0x7 << 76) + (0x8 << 60)))
     name = older(plan, TOKENS, midnight(40).date(), clone_engine)
-    with clone_engine.begin() as connection:
-        values = {"connector_id": old.connector_id, "id": old.id, "epoch_number": 1, "binding": 1}
-        insert = "INSERT INTO completion_token SELECT :connector_id, :id, :epoch_number, :binding, now(), 'test'"
-        connection.execute(sa.text(insert), values)
+    old = issue_at(clone_engine, midnight(40))
     assert done(maintain(plan)).dropped == (name,)
     with pytest.raises(CompletionTokenExpired):
         check_token(clone_engine, ADDRESS, old)

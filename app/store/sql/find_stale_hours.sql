@@ -1,5 +1,6 @@
 -- The hours since :since that are to be rolled up (again), newest first, each for one of these reasons:
--- it never was, though something is known of it: observed in it, or within a day before, for which an observation may stand;
+-- it never was, though something is known of it: observed in it, or within a day before, for which an observation may stand,
+-- or tokens issued in it, as may happen while nobody reports (ids as in connector_rollup);
 -- it had not ended for long, so that reports may have been under way (those of the last :fresh_for are left alone);
 -- observations have come since, in it or in an hour before: what follows them has been compared with others;
 -- tokens were pending, and it has become twice as old.
@@ -25,7 +26,13 @@ SELECT f.starts_at
                               GROUP BY 1) AS o
                     ON o.starts_at >= h.starts_at - interval '1 day' AND o.starts_at <= h.starts_at
                  GROUP BY h.starts_at, h.ends_at, r.computed_at, r.observations, r.tokens_pending) AS e) AS f
- WHERE CASE WHEN f.computed_at IS NULL THEN f.known
+  LEFT JOIN LATERAL (
+       SELECT array_agg(CAST(encode(substring(int8send(CAST(extract(epoch FROM b.at) * 1000 AS bigint)) FROM 3)
+                                    || decode(repeat('00', 10), 'hex'), 'hex') AS uuid) ORDER BY b.at) AS id
+         FROM (VALUES (f.starts_at), (f.ends_at)) AS b (at)) AS bounds ON true
+ WHERE CASE WHEN f.computed_at IS NULL
+            THEN f.known OR EXISTS (SELECT FROM completion_token AS t
+                                     WHERE t.id >= bounds.id[1] AND t.id < bounds.id[2])
             WHEN f.settled THEN f.starts_at >= :again_since
                                 AND (f.late
                                      OR (f.tokens_pending > 0
