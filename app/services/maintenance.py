@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app import metrics
 from app.config import Config
-from app.store.partitions import HOURS, OBSERVATIONS, PATIENCE, TOKENS, ensure_partitions
+from app.store.partitions import HOURS, OBSERVATIONS, PATIENCE, TOKENS, ensure_partitions, tomorrow_is_made
 from app.store.retention import drop_expired, oldest
 from app.store.rollups import Bucket, roll_up, stale_days, stale_hours
 
@@ -84,7 +84,7 @@ def keep_maintained(plan: Plan) -> None:
             done = _attempt(maintain, plan)
             if done:
                 all_due = time.monotonic() + _ALL_EVERY_SECONDS
-        if done:
+        if done and _attempt(_require_tomorrow, plan):
             metrics.succeeded("maintenance")
         time.sleep(random.uniform(*_EVERY_SECONDS))  # noqa: S311 - no secret
 
@@ -93,10 +93,20 @@ def _attempt(work: Callable[[Plan], object], plan: Plan) -> bool:
     """Whether it was done, or can never be; False where the database may be there again the next time."""
     try:
         work(plan)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, NobodyMakesPartitions) as error:
         _log.warning("maintenance failed, to be tried again: %s", type(error).__name__)
-        return not isinstance(error, OperationalError)
+        return not isinstance(error, OperationalError | NobodyMakesPartitions)
     return True
+
+
+class NobodyMakesPartitions(Exception):
+    """Tomorrow has no partitions; `tidemark maintain`, run by the owner of the tables, makes them."""
+
+
+def _require_tomorrow(plan: Plan) -> None:
+    """Raises NobodyMakesPartitions: where servers may not make them, it may be that whoever may has stopped to."""
+    if not tomorrow_is_made(plan.url):
+        raise NobodyMakesPartitions
 
 
 def maintain(plan: Plan) -> Maintained | None:

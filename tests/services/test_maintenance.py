@@ -21,7 +21,7 @@ from app.services import maintenance
 from app.services.maintenance import Maintained, Plan, keep_maintained, maintain, roll_up_recent
 from app.store import retention, rollups
 from app.store.models import ConnectorDaily, ConnectorHourly, Observation, Rollup
-from app.store.partitions import HOURS, OBSERVATIONS, TOKENS, Partitioned, make_partition
+from app.store.partitions import HOURS, OBSERVATIONS, TOKENS, Partitioned, ensure_partitions, make_partition
 from tests.services.reporting import check_token, issue, report
 from tests.serving import until
 from tests.store.rollup_model import Moment, observation
@@ -478,6 +478,17 @@ def test_the_keeper_tries_all_again_when_the_database_was_away(plan: Plan, monke
     seen = REGISTRY.get_sample_value("tidemark_thread_last_success_timestamp_seconds", {"thread": "maintenance"})
     assert seen is not None
     assert seen >= begun
+
+
+def test_where_nobody_makes_partitions_it_counts_as_not_maintained(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rollups are done all the same."""
+    done: list[str] = []
+    monkeypatch.setattr("app.metrics.succeeded", done.append)
+    works = keep(monkeypatch, plan, 3)
+    assert (done, works[-1]) == (["maintenance"], "roll_up_recent"), "it has begun, no more"
+    ensure_partitions(plan.url, days_ahead=1)
+    keep(monkeypatch, plan, 3)
+    assert len(done) == 1 + 4
 
 
 def test_the_keeper_does_what_it_may(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
