@@ -145,9 +145,9 @@ def _roll_up(
 ) -> tuple[int, int]:
     """Hours first: a day is to be rolled up when one of its hours was.
 
-    Again only while the day before is kept, too: what is counted is compared with that.
+    Again only while the day before is kept, too, with which what is counted is compared, and all of the tokens.
     """
-    again_since = now - plan.observation_retention + timedelta(days=1)
+    again_since = now - min(plan.observation_retention - timedelta(days=1), plan.token_retention)
     with connection.begin():
         hours = stale_hours(connection, since, again_since=again_since, fresh_for=fresh_for)
     _roll_up_each(connection, plan, hours)

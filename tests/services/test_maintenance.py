@@ -175,6 +175,31 @@ def test_an_hour_is_rolled_up_for_a_state_that_holds_in_it_from_the_day_before(
     assert sum(row["running_seconds"] for row in hours(clone_engine).values()) == 86400
 
 
+def test_what_comes_late_may_leave_an_hour_of_which_nothing_is_known(plan: Plan, clone_engine: sa.Engine) -> None:
+    """The connector seemed to be known for a day; it had said meanwhile that it would report each minute."""
+    at = midnight(4)
+    observe(clone_engine, at, interval_seconds=None)
+    done(maintain(plan))
+    assert at + 5 * HOUR in hours(clone_engine)
+    observe(clone_engine, at + HOUR, version=2)
+    done(maintain(plan))
+    assert [start for start in hours(clone_engine) if start < midnight(1)] == [at, at + HOUR]
+    assert days(clone_engine)[at]["running_seconds"] == 3600 + 190
+
+
+def test_an_hour_is_not_counted_again_when_its_tokens_are_gone(plan: Plan, clone_engine: sa.Engine) -> None:
+    """They may be kept for less time than observations."""
+    observe(clone_engine, at := midnight(20))
+    issue_at(clone_engine, at)
+    brief = Plan(**{name: getattr(plan, name) for name in Plan.__slots__} | {"token_retention": 10 * DAY})
+    done(maintain(plan))
+    with clone_engine.begin() as connection:
+        connection.execute(sa.update(Rollup).values(tokens_pending=1, computed_at=at + 2 * HOUR))
+    for _ in range(2):
+        done(maintain(brief))
+    assert hours(clone_engine)[at]["tokens_issued"] == days(clone_engine)[at]["tokens_issued"] == 1
+
+
 def test_an_hour_is_rolled_up_for_tokens_issued_while_nobody_reports(plan: Plan, clone_engine: sa.Engine) -> None:
     observe(clone_engine, midnight(6))
     issue_at(clone_engine, at := midnight(3) + 5 * HOUR)
@@ -509,7 +534,7 @@ def test_it_takes_its_number_only_when_it_writes(plan: Plan, clone_engine: sa.En
             compiled = clause.compile(conn.engine, compile_kwargs={"literal_binds": True})
             explained.extend(conn.exec_driver_sql(f"EXPLAIN (COSTS OFF) {compiled}").scalars())
 
-        spy = SimpleNamespace(execute=lambda clause: explain(connection, clause))
+        spy = SimpleNamespace(execute=lambda clause: explain(connection, clause), scalar=lambda _: False)
         rollups.roll_up(spy, bucket, keep_every=plan.history_interval)  # type: ignore[arg-type]
     inserting = next(n for n, line in enumerate(explained) if "Insert on connector_hourly" in line)
     assert next(line for line in explained[inserting + 1 :] if "->" in line).strip() == "->  Sort", explained
