@@ -45,7 +45,7 @@ REMEMBERED_KEYS = Gauge("tidemark_remembered_keys", "API keys remembered.", mult
 PROCESSES = Gauge("tidemark_processes", "Worker processes.", multiprocess_mode="livesum")
 LAST_SUCCESS = Gauge(
     "tidemark_thread_last_success_timestamp_seconds",
-    "When a background thread last did its work, in the process where that is the longest ago.",
+    "When a background thread last did its work, or began, in the process where that is the longest ago.",
     ["thread"],
     multiprocess_mode="livemin",
 )
@@ -84,7 +84,7 @@ def count_batch(kind: str, outcomes: Sequence[object]) -> None:
 
 
 def succeeded(thread: str) -> None:
-    """A background thread has just done its work."""
+    """A background thread has just done its work; or begun, for one that never gets it done must be seen, too."""
     _thread(thread).set(time.time())
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flask import request
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotAcceptable
 
 from app.api.errors import http_members
@@ -29,10 +30,14 @@ NOT_ACCEPTABLE: dict[str, Any] = {
 
 
 def accepted() -> str:
-    """The best of the three types for the client, JSON where it does not mind; raises NotAcceptable."""
-    if "Accept" not in request.headers:
+    """The best of the three types for the client, JSON where it does not mind; raises NotAcceptable.
+
+    Parameters, as in `text/csv; charset=utf-8`, ask for what is there: there is one spelling of each type.
+    """
+    if not request.headers.get("Accept"):
         return JSON
-    best = request.accept_mimetypes.best_match([JSON, LINES, CSV])
+    types = MIMEAccept([(each.partition(";")[0].rstrip(), quality) for each, quality in request.accept_mimetypes])
+    best = types.best_match([JSON, LINES, CSV])
     if best is None:
         raise NotAcceptable(_REFUSAL)
     return best

@@ -286,4 +286,5 @@ def _without_counters(connector: Connector) -> tuple[Any, ...]:
     """What tells one state from another. Whether a connector that keeps up is idle or moves, changes all the time."""
     status, progress = connector.status, connector.pace.progress
     trouble = progress if progress in TROUBLE else None
-    return status.fatal_error, status.health, status.paused, status.barrier, status.metrics.end_of_input, trouble
+    said = status.fatal_error, status.health, status.paused, status.barrier, status.metrics.end_of_input
+    return *said, trouble, connector.interval_seconds  # by which history knows how long a state lasts

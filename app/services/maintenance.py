@@ -14,8 +14,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app import metrics
 from app.config import Config
-from app.store.partitions import HOURS, OBSERVATIONS, PATIENCE, TOKENS, ensure_partitions
-from app.store.retention import drop_partitions
+from app.store.partitions import HOURS, OBSERVATIONS, PATIENCE, TOKENS, ensure_partitions, tomorrow_is_made
+from app.store.retention import drop_expired, oldest
 from app.store.rollups import Bucket, roll_up, stale_days, stale_hours
 
 _log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ def keep_maintained(plan: Plan) -> None:
     What fails is left to the next run, and keeps nothing else from being done: it may be that the tables are somebody
     else's, who alone may make and drop partitions.
     """
+    metrics.succeeded("maintenance")
     time.sleep(random.uniform(*_FIRST_SECONDS))  # noqa: S311 - no secret
     all_due = time.monotonic()
     while True:
@@ -83,7 +84,7 @@ def keep_maintained(plan: Plan) -> None:
             done = _attempt(maintain, plan)
             if done:
                 all_due = time.monotonic() + _ALL_EVERY_SECONDS
-        if done:
+        if done and _attempt(_require_tomorrow, plan):
             metrics.succeeded("maintenance")
         time.sleep(random.uniform(*_EVERY_SECONDS))  # noqa: S311 - no secret
 
@@ -92,10 +93,20 @@ def _attempt(work: Callable[[Plan], object], plan: Plan) -> bool:
     """Whether it was done, or can never be; False where the database may be there again the next time."""
     try:
         work(plan)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, NobodyMakesPartitions) as error:
         _log.warning("maintenance failed, to be tried again: %s", type(error).__name__)
-        return not isinstance(error, OperationalError)
+        return not isinstance(error, OperationalError | NobodyMakesPartitions)
     return True
+
+
+class NobodyMakesPartitions(Exception):
+    """Tomorrow has no partitions; `tidemark maintain`, run by the owner of the tables, makes them."""
+
+
+def _require_tomorrow(plan: Plan) -> None:
+    """Raises NobodyMakesPartitions: where servers may not make them, it may be that whoever may has stopped to."""
+    if not tomorrow_is_made(plan.url):
+        raise NobodyMakesPartitions
 
 
 def maintain(plan: Plan) -> Maintained | None:
@@ -107,7 +118,8 @@ def maintain(plan: Plan) -> Maintained | None:
         if connection is None:
             return None
         now = _now(connection)
-        hours, days = _roll_up(connection, plan, now - plan.observation_retention, fresh_for=timedelta(0))
+        since = oldest(connection, OBSERVATIONS, now - plan.observation_retention)
+        hours, days = _roll_up(connection, plan, since, now, fresh_for=timedelta(0))
         dropped = [
             name
             for table, retention in (
@@ -115,7 +127,7 @@ def maintain(plan: Plan) -> Maintained | None:
                 (HOURS, plan.hourly_retention),
                 (TOKENS, plan.token_retention + _SLACK),
             )
-            for name in drop_partitions(connection, table, now - retention)
+            for name in drop_expired(connection, table, now - retention)
         ]
     return Maintained(hours=hours, days=days, dropped=tuple(dropped))
 
@@ -124,13 +136,20 @@ def roll_up_recent(plan: Plan) -> None:
     """Rolls up what has changed in the last days, unless somebody has just done so, or is at it."""
     with _turn(plan.url) as connection:
         if connection is not None:
-            _roll_up(connection, plan, _now(connection) - _RECENT, fresh_for=_FRESH)
+            now = _now(connection)
+            _roll_up(connection, plan, now - _RECENT, now, fresh_for=_FRESH)
 
 
-def _roll_up(connection: Connection, plan: Plan, since: datetime, *, fresh_for: timedelta) -> tuple[int, int]:
-    """Hours first: a day is to be rolled up when one of its hours was."""
+def _roll_up(
+    connection: Connection, plan: Plan, since: datetime, now: datetime, *, fresh_for: timedelta
+) -> tuple[int, int]:
+    """Hours first: a day is to be rolled up when one of its hours was.
+
+    Again only while the day before is kept, too, with which what is counted is compared, and all of the tokens.
+    """
+    again_since = now - min(plan.observation_retention - timedelta(days=1), plan.token_retention)
     with connection.begin():
-        hours = stale_hours(connection, since, fresh_for=fresh_for)
+        hours = stale_hours(connection, since, again_since=again_since, fresh_for=fresh_for)
     _roll_up_each(connection, plan, hours)
     with connection.begin():
         days = stale_days(connection, since)

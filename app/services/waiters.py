@@ -123,6 +123,7 @@ class Waiters:
         self.on_heard()
 
     def _look_again_and_again(self) -> None:
+        metrics.succeeded("waiters")
         while not self.closing:
             time.sleep(_LEAST_PAUSE_SECONDS)
             rest = RECHECK_SECONDS - _LEAST_PAUSE_SECONDS

@@ -34,8 +34,8 @@ TABLES = {
     "completion_token": Access("INSERT, SELECT", _OF_A_CONNECTOR),
     "connector": Access("INSERT, SELECT, UPDATE", f"tenant_id = {_TENANT}"),
     # Rollups: whoever serves or collects computes them, again and again.
-    "connector_daily": Access("INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
-    "connector_hourly": Access("INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
+    "connector_daily": Access("DELETE, INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
+    "connector_hourly": Access("DELETE, INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
     "connector_epoch": Access("INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
     "connector_error": Access("DELETE, INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
     "connector_event": Access("INSERT, SELECT", _OF_A_CONNECTOR),

@@ -52,6 +52,7 @@ class Listener:
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
+        metrics.succeeded("listener")
         while not self._closing.is_set():
             try:
                 with self._connect() as connection:

@@ -97,6 +97,16 @@ def ensure_partitions(url: str, *, days_ahead: int = DAYS_AHEAD) -> None:
                 _ensure(connection, table, period, today)
 
 
+def tomorrow_is_made(url: str) -> bool:
+    """Whether tomorrow's partitions are there, whoever has made them."""
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=PATIENCE)
+    with engine.connect() as connection, connection.begin():
+        tomorrow = connection.scalars(text("SELECT (now() AT TIME ZONE 'UTC')::date + 1")).one()
+        names = [f"{table.table}_{table.period(tomorrow).name}" for table in (TOKENS, OBSERVATIONS, HOURS)]
+        found = text("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(CAST(:names AS text[])) AS n (name)")
+        return bool(connection.scalar(found, {"names": names}))
+
+
 def _ensure(connection: Connection, table: Partitioned, period: Period, today: date) -> None:
     try:
         with connection.begin():

@@ -4,12 +4,13 @@ import logging
 import random
 import time
 from collections.abc import Iterator
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from app.store.partitions import OWNS, Partitioned
+from app.store.partitions import OWNS, Partitioned, Period
 
 _log = logging.getLogger(__name__)
 
@@ -19,43 +20,63 @@ _PAUSE_SECONDS = (0.01, 0.05)
 _LOCKED = "55P03"
 
 # Also those that were detached, but not dropped any more.
-_MADE = """
+_MADE = text("""
     SELECT c.relname AS name, c.relispartition AS attached
       FROM pg_class AS c
       JOIN pg_class AS t ON t.oid = CAST(:table AS regclass) AND t.relnamespace = c.relnamespace
      WHERE c.relkind = 'r' AND c.relname ~ ('^' || t.relname || '_[0-9]+$')
-     ORDER BY c.relname
-"""
+     ORDER BY c.relname""")
 
 
-def drop_partitions(connection: Connection, table: Partitioned, before: datetime) -> list[str]:
+def drop_expired(connection: Connection, table: Partitioned, before: datetime) -> list[str]:
     """Drops the partitions that hold nothing as new as that, in short transactions, and answers their names.
 
-    A partition whose lock is not to be had is left to the next run, and all are left to one of the tables' owner.
+    What is as old and in the default partition, because nobody made one for it in time, is deleted: it could not
+    expire in any other way. A partition whose lock is not to be had is left to the next run, and all are left to one
+    of the tables' owner.
     """
+    day = before.astimezone(UTC).date()
     with connection.begin():
         if not connection.scalar(OWNS):
             return []
-        expired = list(_expired(connection, table, before.date()))
+        expired = [each for each in _made(connection, table) if each.period.end <= day]
     dropped = []
-    for name, attached in expired:
-        if not attached or _detached(connection, table, name):
+    for each in expired:
+        if not each.attached or _detached(connection, table, each.name):
             with connection.begin():
-                connection.execute(text(f"DROP TABLE {name}"))
-            dropped.append(name)
+                connection.execute(text(f"DROP TABLE {each.name}"))
+            dropped.append(each.name)
+    with connection.begin():
+        connection.execute(text(f"DELETE FROM {table.table}_default WHERE {table.key} < '{table.bound(day)}'"))  # noqa: S608
     return dropped
 
 
-def _expired(connection: Connection, table: Partitioned, day: date) -> Iterator[tuple[str, bool]]:
-    """Names, and whether they are still attached."""
-    for row in connection.execute(text(_MADE), {"table": table.table}):
+def oldest(connection: Connection, table: Partitioned, at_most: datetime) -> datetime:
+    """When the oldest partition that is still attached begins, or that time, if it is earlier."""
+    with connection.begin():
+        firsts = [each.period.first for each in _made(connection, table) if each.attached]
+    return min([at_most, *(datetime(day.year, day.month, day.day, tzinfo=UTC) for day in firsts)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A partition that is there."""
+
+    name: str
+    period: Period
+    attached: bool
+
+
+def _made(connection: Connection, table: Partitioned) -> Iterator[_Made]:
+    """All but the default one."""
+    for row in connection.execute(_MADE, {"table": table.table}):
         digits = row.name.removeprefix(f"{table.table}_")
         try:
             period = table.period(date(int(digits[:4]), int(digits[4:6]), int(digits[6:] or 1)))
         except ValueError:
             continue  # named by somebody else
-        if period.name == digits and period.end <= day:
-            yield row.name, row.attached
+        if period.name == digits:
+            yield _Made(row.name, period, row.attached)
 
 
 def _detached(connection: Connection, table: Partitioned, name: str) -> bool:

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, FromClause, Uuid, cast, func, literal, select
+from sqlalchemy import ARRAY, Connection, FromClause, Uuid, any_, cast, delete, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.store.engine import statement
-from app.store.models import ConnectorDaily, ConnectorHourly, Rollup
+from app.store.models import Connector, ConnectorDaily, ConnectorHourly, Rollup
 
 SETTLED_AFTER = timedelta(minutes=2)
 """So long after its end an hour is final: a report's transaction that began in it has long ended."""
@@ -41,9 +41,16 @@ class Bucket:
     starts_at: datetime
 
 
-def stale_hours(connection: Connection, since: datetime, *, fresh_for: timedelta) -> Sequence[Bucket]:
-    """The hours since then that are to be rolled up, oldest first; `fresh_for` as the statement tells."""
-    parameters = {"since": since, "settled_after": SETTLED_AFTER, "fresh_for": fresh_for}
+def stale_hours(
+    connection: Connection, since: datetime, *, again_since: datetime, fresh_for: timedelta
+) -> Sequence[Bucket]:
+    """The hours since then that are to be rolled up, newest first; the other two as the statement tells."""
+    parameters = {
+        "since": since,
+        "again_since": again_since,
+        "settled_after": SETTLED_AFTER,
+        "fresh_for": fresh_for,
+    }
     found = connection.scalars(statement("find_stale_hours"), parameters)
     return [Bucket(Grain.HOUR, starts_at) for starts_at in found]
 
@@ -57,7 +64,7 @@ def stale_days(connection: Connection, since: datetime) -> Sequence[Bucket]:
 def roll_up(connection: Connection, bucket: Bucket, *, keep_every: timedelta) -> None:
     """Computes the bucket of every connector from what is recorded now, and notes that it has.
 
-    One statement: all of it is there afterwards, or nothing has changed. It writes only when all is computed and
+    All of it is there when the transaction ends, or nothing has changed. It writes only when all is computed and
     sorted, so that its transaction has no number until then: events wait for those that have (sql/read_events.sql).
     """
     table, step = bucket.grain.table, bucket.grain.length
@@ -85,6 +92,19 @@ def roll_up(connection: Connection, bucket: Bucket, *, keep_every: timedelta) ->
     )
     counted = {name: noting.excluded[name] for name in ("observations", "tokens_pending", "computed_at")}
     connection.execute(noting.on_conflict_do_update(index_elements=["grain", "starts_at"], set_=counted))
+    _forget_outdated(connection, bucket)
+
+
+def _forget_outdated(connection: Connection, bucket: Bucket) -> None:
+    """Deletes what was not computed again: since something came late, nothing is known of that connector any more.
+
+    By the key, of which the connector comes first.
+    """
+    table = bucket.grain.table
+    every = func.array(select(Connector.id).scalar_subquery())
+    outdated = (table.connector_id == any_(every), table.starts_at == bucket.starts_at, table.computed_at < func.now())
+    if connection.scalar(select(exists().where(*outdated))):
+        connection.execute(delete(table).where(*outdated))
 
 
 def _rolled_up(since: datetime, until: datetime, step: timedelta, keep_every: timedelta) -> FromClause:

@@ -116,6 +116,9 @@ def test_csv_and_lines_say_the_same_as_json(api: Api) -> None:
         ("text/*;q=0.5, application/json", "application/json"),
         ("text/csv, application/json;q=0.9", "text/csv; charset=utf-8; header=present"),
         ("application/x-ndjson", "application/x-ndjson"),
+        ("", "application/json"),
+        ("application/json; charset=utf-8", "application/json"),
+        ("text/csv; header=present, application/json;q=0.9", "text/csv; charset=utf-8; header=present"),
     ],
 )
 def test_the_client_chooses_the_format(api: Api, accept: str, content_type: str) -> None:

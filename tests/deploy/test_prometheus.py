@@ -21,7 +21,7 @@ RULES = [rule for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["
 KINDS = {"prometheus", "grafana-postgresql-datasource"}
 PANELS = {"timeseries", "stat", "table"}
 LABELS = {
-    *("pipeline", "pipeline_name", "endpoint", "table", "lifecycle", "progress", "health", "le"),
+    *("pipeline", "pipeline_name", "deployment_status", "endpoint", "table", "lifecycle", "progress", "health", "le"),
     *("job", "instance", "route", "status", "kind", "outcome", "thread"),
 }
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import REGISTRY
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.domain.errors import CompletionTokenExpired
@@ -20,7 +21,7 @@ from app.services import maintenance
 from app.services.maintenance import Maintained, Plan, keep_maintained, maintain, roll_up_recent
 from app.store import retention, rollups
 from app.store.models import ConnectorDaily, ConnectorHourly, Observation, Rollup
-from app.store.partitions import HOURS, OBSERVATIONS, TOKENS, Partitioned, make_partition
+from app.store.partitions import HOURS, OBSERVATIONS, TOKENS, Partitioned, ensure_partitions, make_partition
 from tests.services.reporting import check_token, issue, report
 from tests.serving import until
 from tests.store.rollup_model import Moment, observation
@@ -46,12 +47,13 @@ def midnight(days_ago: int) -> datetime:
     return today - timedelta(days=days_ago)
 
 
-def observe(engine: sa.Engine, *times: datetime, version: int = 1) -> None:
+def observe(engine: sa.Engine, *times: datetime, version: int = 1, interval_seconds: float | None = 60) -> None:
     """Observations of the connector, one record more each; the first version makes it known."""
     if version == 1:
         report(engine, ADDRESS, 0, received=1, completed=1)
     moments = [
-        Moment(at=at, version=version + n, total_records=version + n, interval_seconds=60) for n, at in enumerate(times)
+        Moment(at=at, version=version + n, total_records=version + n, interval_seconds=interval_seconds)
+        for n, at in enumerate(times)
     ]
     with engine.begin() as connection:
         connection.execute(
@@ -128,9 +130,83 @@ def test_late_rows_are_included(plan: Plan, clone_engine: sa.Engine) -> None:
     done(maintain(plan))
     observe(clone_engine, at + timedelta(minutes=30), version=3)
     again = done(maintain(plan))
-    assert (again.hours >= 1, again.days) == (True, 1)
+    assert (again.hours >= 1, again.days) == (True, 2), "the hours that follow are counted anew, too"
     assert hours(clone_engine)[at]["observations"] == days(clone_engine)[midnight(3)]["observations"] == 3
     assert hours(clone_engine)[at]["records_delta"] == 2
+
+
+def test_what_comes_late_is_compared_with_what_follows_it(
+    plan: Plan, clone_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the run that finds it is interrupted; the hour behind and the next day are counted anew."""
+    night = midnight(3)
+    observe(clone_engine, night - 2 * HOUR, version=1)
+    observe(clone_engine, night + 0.5 * HOUR, version=5)
+    done(maintain(plan))
+    assert (days(clone_engine)[night]["records_delta"], days(clone_engine)[night]["reports"]) == (4, 4)
+    observe(clone_engine, night - 0.5 * HOUR, version=2)
+    left = iter([True])
+
+    def crash_amidst(connection: sa.Connection, bucket: rollups.Bucket, **options: Any) -> None:
+        if bucket.starts_at < midnight(2) and not next(left, False):
+            raise KeyboardInterrupt
+        rollups.roll_up(connection, bucket, **options)
+
+    monkeypatch.setattr(maintenance, "roll_up", crash_amidst)
+    with pytest.raises(KeyboardInterrupt):
+        maintain(plan)
+    monkeypatch.undo()
+    done(maintain(plan))
+    for at, grown in ((night - HOUR, 1), (night, 3)):
+        assert (hours(clone_engine)[at]["records_delta"], hours(clone_engine)[at]["reports"]) == (grown, grown)
+    told = {start: (row["records_delta"], row["reports"]) for start, row in days(clone_engine).items()}
+    assert told == {night - DAY: (1, 2), night: (3, 3)}
+    assert done(maintain(plan)).hours <= 2, "it is done"
+
+
+def test_an_hour_is_rolled_up_for_a_state_that_holds_in_it_from_the_day_before(
+    plan: Plan, clone_engine: sa.Engine
+) -> None:
+    """Where a connector does not say how often it reports, it is known for a day."""
+    at = midnight(3) + 2.5 * HOUR
+    observe(clone_engine, at, interval_seconds=None)
+    done(maintain(plan))
+    assert hours(clone_engine)[midnight(2) + 2 * HOUR]["running_seconds"] == 1800
+    assert sum(row["running_seconds"] for row in hours(clone_engine).values()) == 86400
+
+
+def test_what_comes_late_may_leave_an_hour_of_which_nothing_is_known(plan: Plan, clone_engine: sa.Engine) -> None:
+    """The connector seemed to be known for a day; it had said meanwhile that it would report each minute."""
+    at = midnight(4)
+    observe(clone_engine, at, interval_seconds=None)
+    done(maintain(plan))
+    assert at + 5 * HOUR in hours(clone_engine)
+    observe(clone_engine, at + HOUR, version=2)
+    done(maintain(plan))
+    assert [start for start in hours(clone_engine) if start < midnight(1)] == [at, at + HOUR]
+    assert days(clone_engine)[at]["running_seconds"] == 3600 + 190
+
+
+def test_an_hour_is_not_counted_again_when_its_tokens_are_gone(plan: Plan, clone_engine: sa.Engine) -> None:
+    """They may be kept for less time than observations."""
+    observe(clone_engine, at := midnight(20))
+    issue_at(clone_engine, at)
+    brief = Plan(**{name: getattr(plan, name) for name in Plan.__slots__} | {"token_retention": 10 * DAY})
+    done(maintain(brief))
+    with clone_engine.begin() as connection:
+        assert not connection.scalar(sa.text("SELECT count(*) FROM completion_token"))
+        of_it = sa.update(Rollup).where(Rollup.grain == "hour", Rollup.starts_at == at)
+        connection.execute(of_it.values(tokens_pending=1, computed_at=at + 2 * HOUR))
+    done(maintain(brief))
+    assert hours(clone_engine)[at]["tokens_issued"] == days(clone_engine)[at]["tokens_issued"] == 1
+
+
+def test_an_hour_is_rolled_up_for_tokens_issued_while_nobody_reports(plan: Plan, clone_engine: sa.Engine) -> None:
+    observe(clone_engine, midnight(6))
+    issue_at(clone_engine, at := midnight(3) + 5 * HOUR)
+    done(maintain(plan))
+    assert hours(clone_engine)[at]["tokens_issued"] == days(clone_engine)[midnight(3)]["tokens_issued"] == 1
+    assert done(maintain(plan)).hours <= 2
 
 
 def test_what_a_crash_left_undone_is_made_good(
@@ -220,7 +296,7 @@ def test_the_hours_of_pending_tokens_are_looked_at_again_at_twice_their_age(
                 .values(tokens_pending=1, computed_at=start + HOUR + computed_after)
             )
         with clone_engine.connect() as connection:
-            found = rollups.stale_hours(connection, start - DAY, fresh_for=timedelta(0))
+            found = rollups.stale_hours(connection, start - DAY, again_since=start, fresh_for=timedelta(0))
         return start in [bucket.starts_at for bucket in found]
 
     age = datetime.now(UTC) - start - HOUR
@@ -279,15 +355,57 @@ def test_observations_are_rolled_up_before_they_are_dropped(plan: Plan, clone_en
     ], "what cannot be computed any more stays"
 
 
+def test_an_hour_is_not_counted_again_without_the_day_before_it(plan: Plan, clone_engine: sa.Engine) -> None:
+    """Its first observation is compared with one of that day, which is dropped first."""
+    start = midnight(30)
+    for day in (31, 30):
+        older(plan, OBSERVATIONS, midnight(day).date(), clone_engine)
+    observe(clone_engine, start - HOUR, start + 12 * HOUR)
+    done(maintain(plan))
+    rolled = hours(clone_engine)[start + 12 * HOUR]
+    assert (rolled["records_delta"], days(clone_engine)[start]["records_delta"]) == (1, 1)
+    assert f"observation_{start - DAY:%Y%m%d}" not in attached(clone_engine, "observation")
+    with clone_engine.begin() as connection:
+        old = sa.update(Rollup).where(Rollup.grain == "hour", Rollup.starts_at == start + 12 * HOUR)
+        connection.execute(old.values(tokens_pending=1, computed_at=start + 14 * HOUR))
+    done(maintain(plan))
+    assert hours(clone_engine)[start + 12 * HOUR] == rolled
+    assert days(clone_engine)[start]["records_delta"] == 1
+
+
+def test_after_more_days_off_than_observations_are_kept_all_is_rolled_up_before_it_goes(
+    plan: Plan, clone_engine: sa.Engine
+) -> None:
+    at = midnight(40) + HOUR
+    name = older(plan, OBSERVATIONS, at.date(), clone_engine)
+    observe(clone_engine, at, at + timedelta(minutes=1))
+    assert done(maintain(plan)).dropped == (name,)
+    assert hours(clone_engine)[at]["observations"] == days(clone_engine)[midnight(40)]["observations"] == 2
+
+
+def test_what_has_no_partition_of_its_own_expires_too(plan: Plan, clone_engine: sa.Engine) -> None:
+    """It would stay in the default partition for ever."""
+    observe(clone_engine, midnight(31) + 23 * HOUR, midnight(30) + HOUR)
+    done(maintain(plan))
+    with clone_engine.connect() as connection:
+        assert connection.scalars(sa.select(Observation.recorded_at)).all() == [midnight(30) + HOUR]
+
+
+def issue_at(engine: sa.Engine, at: datetime) -> TokenId:
+    """A token of the connector's that was issued then."""
+    token = TokenId(ADDRESS.id, UUID(int=(int(at.timestamp() * 1000) << 80) + (0x7 << 76) + (0x8 << 60)))
+    with engine.begin() as connection:
+        values = {"connector_id": token.connector_id, "id": token.id, "epoch_number": 1, "binding": 1, "at": at}
+        insert = "INSERT INTO completion_token SELECT :connector_id, :id, :epoch_number, :binding, :at, 'test'"
+        connection.execute(sa.text(insert), values)
+    return token
+
+
 def test_a_token_whose_row_is_gone_has_expired_all_the_same(plan: Plan, clone_engine: sa.Engine) -> None:
     report(clone_engine, ADDRESS, 0, received=1, completed=1)
     fresh = issue(clone_engine, ADDRESS)
-    old = TokenId(ADDRESS.id, UUID(int=(int(midnight(40).timestamp() * 1000) << 80) + (0x7 << 76) + (0x8 << 60)))
     name = older(plan, TOKENS, midnight(40).date(), clone_engine)
-    with clone_engine.begin() as connection:
-        values = {"connector_id": old.connector_id, "id": old.id, "epoch_number": 1, "binding": 1}
-        insert = "INSERT INTO completion_token SELECT :connector_id, :id, :epoch_number, :binding, now(), 'test'"
-        connection.execute(sa.text(insert), values)
+    old = issue_at(clone_engine, midnight(40))
     assert done(maintain(plan)).dropped == (name,)
     with pytest.raises(CompletionTokenExpired):
         check_token(clone_engine, ADDRESS, old)
@@ -337,7 +455,7 @@ def test_one_at_a_time(plan: Plan) -> None:
         assert mine is not None
         assert maintain(plan) is None
         roll_up_recent(plan)
-    assert maintain(plan) is not None
+    until(lambda: maintain(plan) is not None)  # the server takes a moment to notice that a connection is gone
 
 
 class Enough(Exception):
@@ -379,8 +497,24 @@ def test_the_keeper_does_all_now_and_then_and_what_is_recent_meanwhile(
 
 
 def test_the_keeper_tries_all_again_when_the_database_was_away(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And from the beginning it is seen how long that goes on: the alert goes by it."""
     away = {"ensure_partitions": OperationalError, "maintain": OperationalError}
+    begun = time.time()
     assert keep(monkeypatch, plan, 3, **away) == 3 * ["ensure_partitions", "maintain"]
+    seen = REGISTRY.get_sample_value("tidemark_thread_last_success_timestamp_seconds", {"thread": "maintenance"})
+    assert seen is not None
+    assert seen >= begun
+
+
+def test_where_nobody_makes_partitions_it_counts_as_not_maintained(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rollups are done all the same."""
+    done: list[str] = []
+    monkeypatch.setattr("app.metrics.succeeded", done.append)
+    works = keep(monkeypatch, plan, 3)
+    assert (done, works[-1]) == (["maintenance"], "roll_up_recent"), "it has begun, no more"
+    ensure_partitions(plan.url, days_ahead=1)
+    keep(monkeypatch, plan, 3)
+    assert len(done) == 1 + 4
 
 
 def test_the_keeper_does_what_it_may(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,7 +535,7 @@ def test_it_takes_its_number_only_when_it_writes(plan: Plan, clone_engine: sa.En
             compiled = clause.compile(conn.engine, compile_kwargs={"literal_binds": True})
             explained.extend(conn.exec_driver_sql(f"EXPLAIN (COSTS OFF) {compiled}").scalars())
 
-        spy = SimpleNamespace(execute=lambda clause: explain(connection, clause))
+        spy = SimpleNamespace(execute=lambda clause: explain(connection, clause), scalar=lambda _: False)
         rollups.roll_up(spy, bucket, keep_every=plan.history_interval)  # type: ignore[arg-type]
     inserting = next(n for n, line in enumerate(explained) if "Insert on connector_hourly" in line)
     assert next(line for line in explained[inserting + 1 :] if "->" in line).strip() == "->  Sort", explained

@@ -53,6 +53,14 @@ def test_observations_are_thinned_unless_something_but_counters_changes(engine: 
     assert [row.version for row in select(engine, models.Observation, address)] == [1, 4, 6]
 
 
+def test_another_interval_is_observed_for_history_to_know_how_long_a_state_lasts(
+    engine: sa.Engine, address: Address
+) -> None:
+    for version, seconds in enumerate((3600, 3600, 10, 10, None, None)):
+        send(engine, address, Report(if_match=version, interval_seconds=seconds, status=Status()))
+    assert [row.version for row in select(engine, models.Observation, address)] == [1, 3, 5]
+
+
 def test_trouble_is_observed_as_it_begins_and_ends(engine: sa.Engine, address: Address) -> None:
     for version, completed in enumerate((5, 5, 5, 5, 5, 6, 6)):
         report(engine, address, version, received=9, completed=completed, status=Status())

@@ -1,4 +1,4 @@
--- How far behind was a connector, hour by hour? By its observations.
+-- How far behind was a connector, hour by hour? By its observations, some seventy, which its key finds: no rollup is faster.
 SELECT date_trunc('hour', recorded_at) AS starts_at, max(lag_records) AS lag_records_max,
        round(max(lag_seconds) / 60) AS lag_minutes_max
   FROM reporting.connector_history
