@@ -78,7 +78,7 @@ class Worker(GeventWorker):
         And where it is killed, its connection ends: gunicorn would go on, and the next request's answer be taken for
         this one's.
         """
-        whole = _Whole(sock)
+        whole: Any = _Whole(sock)
         try:
             return super(GeventWorker, self).handle_request(listener_name, req, whole, addr)
         except (gevent.GreenletExit, SystemExit):
