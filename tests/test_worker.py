@@ -12,12 +12,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import flask_swagger_ui
+import psutil
 import pytest
 import requests
 import sqlalchemy as sa
 
 from tests.robustness.load import under_load
-from tests.serving import CONNECTOR, Server, until
+from tests.serving import CONNECTOR, TIDEMARK, Server, until
 
 SETTINGS = Path(__file__).parents[1] / "deploy" / "gunicorn.conf.py"
 ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
@@ -158,5 +159,17 @@ def test_where_a_request_is_killed_no_answer_to_the_next_is_taken_for_its_own(cl
             server.process.send_signal(signal.SIGHUP)
             assert answer.result(60) == b""
         assert "Worker graceful timeout" in (tmp_path / "log").read_text()
+    finally:
+        server.stop()
+
+
+def test_a_worker_may_open_as_many_files_as_its_connections_are(clone: str) -> None:
+    """A thousand connections and what else it needs are more than the 1,024 that systemd gives at first."""
+    few = ["sh", "-c", f"ulimit -Sn 256 && exec {TIDEMARK} serve"]
+    server = Server({"DATABASE_URL": clone, "ALLOW_UNSAFE_DATABASE": "1", "POOL_SIZE": "7"}, few)
+    try:
+        limits = [worker.rlimit(psutil.RLIMIT_NOFILE) for worker in server.workers()]
+        assert [soft for soft, _ in limits] == [1207, 1207]
+        assert {hard for _, hard in limits} == {psutil.Process().rlimit(psutil.RLIMIT_NOFILE)[1]}
     finally:
         server.stop()
