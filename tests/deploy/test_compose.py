@@ -125,7 +125,8 @@ def test_only_nginx_and_the_collector_reach_beyond_the_database() -> None:
 def test_clients_cannot_fill_the_memory_with_what_nginx_keeps() -> None:
     sizes = dict(re.findall(r"^(/\S+):\S*\bsize=(\d+)m$", "\n".join(SERVICES["nginx"]["tmpfs"]), re.M))
     assert list(sizes) == ["/run", "/var/cache/nginx"]
-    (cache,) = re.findall(r"^ *proxy_cache_path /run/.* max_size=(\d+)m ", (ROOT / "deploy" / "nginx.conf").read_text(), re.M)
+    nginx = (ROOT / "deploy" / "nginx.conf").read_text()
+    (cache,) = re.findall(r"^ *proxy_cache_path /run/.* max_size=(\d+)m ", nginx, re.M)
     assert int(sizes["/run"]) >= 1.2 * int(cache), "nginx looks after that from time to time only"
 
 
