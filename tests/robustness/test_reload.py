@@ -39,7 +39,7 @@ def test_no_request_fails_while_workers_are_replaced(server: Server) -> None:
             os.kill(server.process.pid, signal.SIGHUP)
             time.sleep(2)
             until(lambda: bool(workers(server) - seen))
-            seen |= workers(server)
+            seen.update(workers(server))
     failed = [call for call in load.calls() if call.status not in DONE]
     assert not failed, failed[:5]
     assert all(count > CLIENTS * RELOADS for count in Counter(call.kind for call in load.calls()).values())
