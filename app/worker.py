@@ -73,10 +73,16 @@ class Worker(GeventWorker):
         return _Idle(self.cfg.keepalive, self._idle)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
-        """As gunicorn's, but what it sends in two pieces, the head and the body, leaves in one."""
-        whole = _Whole(sock)
+        """As gunicorn's, but what it sends in two pieces, the head and the body, leaves in one.
+
+        And where it is killed, its connection ends: gunicorn would go on, and the next request's answer be taken for
+        this one's.
+        """
+        whole: Any = _Whole(sock)
         try:
-            return super().handle_request(listener_name, req, whole, addr)
+            return super(GeventWorker, self).handle_request(listener_name, req, whole, addr)
+        except (gevent.GreenletExit, SystemExit):
+            raise StopIteration from None
         finally:
             whole.flush()
 
@@ -114,6 +120,8 @@ def _identified(application: Callable[..., Iterable[bytes]]) -> Callable[..., It
         if given is None or not _is_request_id(given):
             environ["HTTP_X_REQUEST_ID"] = given = new_request_id()
         environ["gunicorn.socket"].request_id = given
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input"] = _Chunks(environ["wsgi.input"])
         return application(environ, start_response)
 
     return identified
@@ -124,6 +132,21 @@ def _completed(head: bytes, request_id: str) -> bytes:
     # A single byte is found faster by far, and this one is in every policy.
     has_policy = b"'" in head and b"\r\nContent-Security-Policy: " in head
     return b"".join((head[:-2], _HARMLESS if has_policy else _CONFINED, request_id.encode(), b"\r\n\r\n"))
+
+
+class _Chunks:
+    """A body in chunks, which fails as a lost connection does where they are none: as the client's fault, not ours."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return bytes(self._body.read(size))
+        except errors.ParseException as error:
+            raise OSError(type(error).__name__) from None
 
 
 class _Whole:

@@ -5,6 +5,7 @@ from gevent import monkey
 monkey.patch_all()  # first of all: psycopg and others choose how to wait when they are imported
 
 import os
+import resource
 import shutil
 import tempfile
 import threading
@@ -30,6 +31,8 @@ from app.store.engine import make_engine
 from app.store.health import refuse_unsafe
 
 logs.configure(_config.log_level)
+
+_OTHER_FILES = 200  # that a worker may have open, beside its connections; with some to spare
 
 chdir = str(Path(__file__).parents[1])
 wsgi_app = "wsgi:app"
@@ -62,6 +65,7 @@ logger_class = "app.worker.Log"
 
 def on_starting(arbiter: Any) -> None:
     """No token is issued on a database that may forget it. The engine is gone again before the first fork."""
+    _make_room(_config.worker_connections + _config.pool_size + _OTHER_FILES)
     if _config.metrics_port is not None:
         private_port.opened(_config.metrics_host, _config.metrics_port)
     if _config.database_url is None:
@@ -102,3 +106,11 @@ def on_exit(server: Any) -> None:
 
 def _start(name: str, work: Any, argument: Any) -> None:
     threading.Thread(target=work, args=(argument,), name=name, daemon=True).start()
+
+
+def _make_room(files: int) -> None:
+    """Each connection is an open file, and systemd gives a process 1,024, yet lets it have more as soon as it asks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        most = files if hard == resource.RLIM_INFINITY else min(files, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -2,18 +2,23 @@
 
 import json
 import re
+import signal
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
 import flask_swagger_ui
+import psutil
 import pytest
 import requests
+import sqlalchemy as sa
 
 from tests.robustness.load import under_load
-from tests.serving import CONNECTOR, Server
+from tests.serving import CONNECTOR, TIDEMARK, Server, until
 
 SETTINGS = Path(__file__).parents[1] / "deploy" / "gunicorn.conf.py"
 ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
@@ -35,10 +40,12 @@ def server(database_url: str, log: Path) -> Iterator[Server]:
         server.stop()
 
 
-def exchange(server: Server, request: bytes) -> bytes:
-    """All that is answered to it, until the server closes the connection."""
+def exchange(server: Server, request: bytes, *, ends: bool = False) -> bytes:
+    """All that is answered to it, until the server closes the connection; ``ends``: the client sends no more."""
     with socket.create_connection(("127.0.0.1", int(server.environment["PORT"])), timeout=20) as connection:
         connection.sendall(request)
+        if ends:
+            connection.shutdown(socket.SHUT_WR)
         return connection.makefile("rb").read()
 
 
@@ -71,6 +78,27 @@ def test_a_coding_that_nobody_knows_is_refused(server: Server) -> None:
     # RFC 9112 §6.1: 501, if the parser tells it apart; gunicorn_h1c does from 0.6.12 on.
     assert re.match(rb"HTTP/1.1 (400|501) ", answer)
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error_code"] in ("BadRequest", "NotImplemented")
+
+
+PUT = f"PUT {CONNECTOR}/stats HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n".encode()
+CHUNKED = PUT + b"Transfer-Encoding: chunked\r\n\r\n"
+MALFORMED = {
+    "a size that is none": CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n",
+    "an extension that is none": CHUNKED + b"2;\x01\r\n{}\r\n0\r\n\r\n",
+    "more than the size": CHUNKED + b"2\r\n{}}\r\n0\r\n\r\n",
+    "a size that overflows": CHUNKED + b"f" * 8000 + b"\r\n{}\r\n0\r\n\r\n",
+    "a trailer that is none": CHUNKED + b"2\r\n{}\r\n0\r\nA B: c\r\n\r\n",
+    "chunks cut off": CHUNKED + b"5\r\n{}",
+    "a body cut off behind its last brace": PUT + b"Content-Length: 3\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_a_body_that_is_malformed_or_cut_off_is_its_senders_fault(server: Server, what: str) -> None:
+    answer = exchange(server, MALFORMED[what], ends=True)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 "), head
+    assert json.loads(body)["error_code"] in ("BadRequest", "MalformedBody")
 
 
 def test_no_log_holds_what_was_sent(server: Server, log: Path) -> None:
@@ -108,5 +136,40 @@ def test_a_worker_that_is_recycled_fails_nobody(clone: str) -> None:
                 seen |= {worker.pid for worker in server.workers()}
         failed = [call for call in load.calls() if call.status not in {200, 201, 202, 204}]
         assert not failed, failed[:5]
+    finally:
+        server.stop()
+
+
+def test_where_a_request_is_killed_no_answer_to_the_next_is_taken_for_its_own(clone: str, tmp_path: Path) -> None:
+    """The settings kill after 30 s; here it is soon, and somebody keeps the request from being answered by then."""
+    soon = ["--graceful-timeout", "1"]
+    command = [sys.executable, "-P", "-m", "gunicorn", "--config", str(SETTINGS), *soon]
+    environment = {"DATABASE_URL": clone, "ALLOW_UNSAFE_DATABASE": "1", "REQUEST_TIMEOUT": "60"}
+    server = Server(environment, command, tmp_path / "log")
+    get = "GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    try:
+        with ExitStack() as stack:
+            engine = sa.create_engine(clone, poolclass=sa.NullPool)
+            locking, looking = (stack.enter_context(engine.connect()) for _ in range(2))
+            clients = stack.enter_context(ThreadPoolExecutor(1))
+            locking.execute(sa.text("LOCK TABLE connector"))
+            two = get.format(f"{CONNECTOR}/stats") + get.format("/healthz")
+            answer = clients.submit(exchange, server, two.encode())
+            until(lambda: bool(looking.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted"))))
+            server.process.send_signal(signal.SIGHUP)
+            assert answer.result(60) == b""
+        assert "Worker graceful timeout" in (tmp_path / "log").read_text()
+    finally:
+        server.stop()
+
+
+def test_a_worker_may_open_as_many_files_as_its_connections_are(clone: str) -> None:
+    """A thousand connections and what else it needs are more than the 1,024 that systemd gives at first."""
+    few = ["sh", "-c", f"ulimit -Sn 256 && exec {TIDEMARK} serve"]
+    server = Server({"DATABASE_URL": clone, "ALLOW_UNSAFE_DATABASE": "1", "POOL_SIZE": "7"}, few)
+    try:
+        limits = [worker.rlimit(psutil.RLIMIT_NOFILE) for worker in server.workers()]
+        assert [soft for soft, _ in limits] == [1207, 1207]
+        assert {hard for _, hard in limits} == {psutil.Process().rlimit(psutil.RLIMIT_NOFILE)[1]}
     finally:
         server.stop()

@@ -110,4 +110,4 @@ def _bearer() -> str:
     scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise AuthenticationFailed
-    return credential.strip()
+    return credential.strip(" \t")  # and of nothing else, so that nginx counts the same one under one name

@@ -17,13 +17,15 @@ def read_json(req: Request = request) -> Any:
     """The JSON value of the body.
 
     Raises UnsupportedMediaType for another content type or charset, RequestEntityTooLarge from MAX_BODY on, and
-    MalformedBody for what is not strict JSON (app/domain/strict_json.py).
+    MalformedBody for a body that was cut off, or is not strict JSON (app/domain/strict_json.py).
     """
     if req.mimetype != "application/json" or req.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
         raise UnsupportedMediaType("Send the body as Content-Type: application/json")
     raw = req.get_data()
     if len(raw) >= MAX_BODY:  # a body that does not tell its length is cut there, not refused (werkzeug)
         raise RequestEntityTooLarge
+    if len(raw) < (req.content_length or 0):
+        raise MalformedBody("The body is shorter than its Content-Length")
     try:
         return strict_json.decode(raw)
     except strict_json.NotStrictJson as refused:

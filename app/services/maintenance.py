@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app import metrics
 from app.config import Config
+from app.store.engine import session_options
 from app.store.partitions import HOURS, OBSERVATIONS, PATIENCE, TOKENS, ensure_partitions, tomorrow_is_made
 from app.store.retention import drop_expired, oldest
 from app.store.rollups import Bucket, roll_up, stale_days, stale_hours
@@ -174,8 +175,8 @@ def _turn(url: str) -> Iterator[Connection | None]:
 
     The lock is the session's: it ends with the connection, however that ends.
     """
-    options = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
-    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=PATIENCE | {"options": options})
+    settings = PATIENCE | {"options": session_options(url, _SETTINGS)}
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=settings)
     with engine.connect() as connection:
         with connection.begin():
             mine = connection.scalar(select(func.pg_try_advisory_lock(_TURN)))

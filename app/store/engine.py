@@ -4,7 +4,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
@@ -17,7 +17,19 @@ from uuid import UUID
 
 import psycopg
 from psycopg.abc import PQGen, PQGenConn
-from sqlalchemy import Connection, Engine, ExceptionContext, QueuePool, Row, TextClause, create_engine, event, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    QueuePool,
+    Row,
+    TextClause,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 
 from app.domain.errors import ServiceUnavailable
@@ -62,12 +74,18 @@ def make_engine(url: str, *, pool_size: int = 5, max_callers: int = 1000, timeou
         connect_args={
             "tcp_user_timeout": milliseconds,
             "application_name": "tidemark",
-            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+            "options": session_options(url, settings),
         },
     )
     event.listen(engine, "do_connect", _connect)
     event.listen(engine, "handle_error", _keep_pool)
     return engine
+
+
+def session_options(url: str | URL, settings: Mapping[str, object]) -> str:
+    """What a connection asks of its session: what the URL has it ask, and these settings, which count more."""
+    asked = cast("str", make_url(url).query.get("options", ""))
+    return " ".join([asked, *(f"-c {name}={value}" for name, value in settings.items())]).strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,29 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
 from app import metrics
+from app.store.engine import session_options
 
 _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5  # how soon the thread sees that it is to end
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
+_SETTINGS: dict[str, Any] = {
+    "autocommit": True,
+    "application_name": "tidemark-listener",
+    "connect_timeout": 5,
+    # It never sends anything, so only these find out that the other side is gone: after about 20 s.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
 
 
 class Listener:
@@ -67,17 +78,8 @@ class Listener:
 
     def _connect(self) -> psycopg.Connection:
         _, settings = self._url.get_dialect()().create_connect_args(self._url)
-        return psycopg.connect(
-            **settings,
-            autocommit=True,
-            application_name="tidemark-listener",
-            connect_timeout=5,
-            # It never sends anything, so only these find out that the other side is gone: after about 20 s.
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=2,
-            options="-c idle_session_timeout=0",
-        )
+        settings.update(_SETTINGS, options=session_options(self._url, {"idle_session_timeout": 0}))
+        return psycopg.connect(**settings)
 
     def _pass_on(self, connection: psycopg.Connection) -> None:
         for channel in self._channels:

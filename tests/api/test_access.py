@@ -116,7 +116,7 @@ def wrong_credentials(key: str) -> Iterator[str | None]:
     yield from (None, "", "Bearer", "Bearer ", key, f"Basic {key}", f"Bearer {key[:-1]}{last}", f"Bearer {key}a")
     yield from (f"Bearer {key[:-1]}", f"Bearer {key.upper()}", f"Bearer {key} {key}", "Bearer tmk_a_b", "Bearer ü")
     yield from (f"Bearer {key[:30]}{'a' if key[30] != 'a' else 'b'}{key[31:]}", f"Bearer apikey:{key}")
-    yield f"Bearer {with_checksum(key[:-8])}"
+    yield from (f"Bearer {with_checksum(key[:-8])}", f"Bearer {key}\xa0")
 
 
 def carries_a_token(credential: str | None) -> bool:

@@ -122,6 +122,14 @@ def test_only_nginx_and_the_collector_reach_beyond_the_database() -> None:
     assert SERVICES["nginx"]["ports"] == ["127.0.0.1:8080:80"]
 
 
+def test_clients_cannot_fill_the_memory_with_what_nginx_keeps() -> None:
+    sizes = dict(re.findall(r"^(/\S+):\S*\bsize=(\d+)m$", "\n".join(SERVICES["nginx"]["tmpfs"]), re.M))
+    assert list(sizes) == ["/run", "/var/cache/nginx"]
+    nginx = (ROOT / "deploy" / "nginx.conf").read_text()
+    (cache,) = re.findall(r"^ *proxy_cache_path /run/.* max_size=(\d+)m ", nginx, re.M)
+    assert int(sizes["/run"]) >= 1.2 * int(cache), "nginx looks after that from time to time only"
+
+
 def test_requests_in_flight_have_the_time_that_gunicorn_gives_them() -> None:
     (graceful,) = re.findall(r"^graceful_timeout = (\d+)$", (ROOT / "deploy" / "gunicorn.conf.py").read_text(), re.M)
     assert seconds(SERVICES["web"]["stop_grace_period"]) > int(graceful)

@@ -112,15 +112,22 @@ def test_a_credential_has_its_own_limit_however_it_is_written(server: Upstream, 
     limits = {"rate=1000r/s": "rate=1r/m", "burst=2000 ": "burst=2 "}
     with nginx(directory, directory / "server.sock", limits) as base:
         front = Front(base=base, directory=directory)
-        written = ["Bearer one", "bearer one", "BEARER   one", "Bearer one  ", "Bearer one"]
+        written = ["Bearer one", "bearer one", "BEARER   one", "Bearer one  ", "Bearer one\t", "Bearer \tone"]
         statuses = [front.get("/v0/probe", Authorization=value).status_code for value in written]
-        assert statuses == [200, 200, 200, 429, 429]
+        assert statuses == [200, 200, 200, 429, 429, 429]
         assert front.get("/v0/probe", Authorization="Bearer two").status_code == 200
         assert [requests.get(base, timeout=10).status_code for _ in range(5)] == [200] * 5, "nor has no credential"
 
 
-@pytest.mark.parametrize("limit", ["limit_conn open_by_address 500;", "limit_conn open_by_credential 1000;"])
-def test_so_many_requests_at_once_and_no_more(server: Upstream, directory: Path, limit: str) -> None:
+@pytest.mark.parametrize(
+    ("limit", "key"),
+    [
+        ("limit_conn open_by_address 500;", "tmk_one"),
+        ("limit_conn open_by_credential 1000;", "tmk_one"),
+        ("limit_conn open_by_credential 1000;", f"{'eyJ' * 300}.{'payload' * 100}.{'Signature' * 38}"),
+    ],
+)
+def test_so_many_requests_at_once_and_no_more(server: Upstream, directory: Path, limit: str, key: str) -> None:
     def held(_request: Request) -> Answer:
         time.sleep(1)
         return Answer()
@@ -129,7 +136,7 @@ def test_so_many_requests_at_once_and_no_more(server: Upstream, directory: Path,
     with nginx(directory, directory / "server.sock", {limit: f"{limit.rpartition(' ')[0]} 2;"}) as base:
         front = Front(base=base, directory=directory)
         with ThreadPoolExecutor(6) as clients:
-            answers = list(clients.map(lambda _: front.get("/v0/probe"), range(6)))
+            answers = list(clients.map(lambda _: front.get("/v0/probe", key), range(6)))
     assert Counter(answer.status_code for answer in answers) == {200: 2, 429: 4}
 
 

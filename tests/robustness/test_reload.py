@@ -38,10 +38,10 @@ def test_no_request_fails_while_workers_are_replaced(server: Server) -> None:
         for _ in range(RELOADS):
             os.kill(server.process.pid, signal.SIGHUP)
             time.sleep(2)
-            seen |= workers(server)
+            until(lambda: bool(workers(server) - seen))
+            seen.update(workers(server))
     failed = [call for call in load.calls() if call.status not in DONE]
     assert not failed, failed[:5]
-    assert len(seen) > RELOADS, "the workers were not replaced"  # two at a time, but not every time on a busy machine
     assert all(count > CLIENTS * RELOADS for count in Counter(call.kind for call in load.calls()).values())
 
 

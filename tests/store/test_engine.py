@@ -51,6 +51,14 @@ def test_an_exhausted_pool_is_unavailable_within_the_deadline(small_engine: sa.E
     assert time.monotonic() - started < 5
 
 
+def test_what_the_url_asks_of_a_session_it_gets_but_every_wait_ends_all_the_same(database_url: str) -> None:
+    asked = {"options": "-c work_mem=5MB -c lock_timeout=0", "application_name": "mine", "connect_timeout": "3"}
+    engine = make_engine(sa.make_url(database_url).update_query_dict(asked).render_as_string(hide_password=False))
+    shown = sa.select(sa.func.current_setting("work_mem"), sa.func.current_setting("lock_timeout"))
+    assert tuple(run(engine, lambda connection: connection.execute(shown).one())) == ("5MB", "4s")
+    engine.dispose()
+
+
 @pytest.mark.parametrize("sql", ["SELECT pg_sleep(30)", "LOCK TABLE pipeline"])
 def test_a_statement_and_a_lock_end_at_the_deadline(engine: sa.Engine, small_engine: sa.Engine, sql: str) -> None:
     with engine.begin() as holder:

@@ -52,6 +52,15 @@ def test_notifications_arrive_in_order_from_all_channels(clone: str, clone_engin
         assert [heard.get(timeout=10) for _ in sent] == sent
 
 
+def test_what_the_url_says_of_the_connection_is_no_hindrance(clone: str, clone_engine: sa.Engine) -> None:
+    said = {"connect_timeout": "3", "application_name": "mine", "keepalives_idle": "9", "options": "-c lock_timeout=7"}
+    url = sa.make_url(clone).update_query_dict(said).render_as_string(hide_password=False)
+    with listening(url, "one") as heard:
+        assert heard.get(timeout=10) == GAP
+        notify(clone_engine, "one", "1")
+        assert heard.get(timeout=10) == ("one", "1")
+
+
 def test_it_comes_back_and_tells_of_the_gap(clone: str, clone_engine: sa.Engine) -> None:
     with listening(clone, "one") as heard:
         assert heard.get(timeout=10) == GAP
