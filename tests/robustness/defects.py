@@ -195,6 +195,8 @@ DEFECTS: dict[str, tuple[Plant, Faults]] = {
     # conditional writes
     "stale reports are accepted": (in_domain("stale reports are accepted"), (Early,)),
     "the version before will do": (code.the_version_before_will_do, (Early,)),
+    "late reports turn synchronous": (code.late_reports_turn_synchronous, (Early,)),
+    "late reports open epochs": (code.late_reports_open_epochs, (Early, Lost)),
     "no version needed": (in_domain("no version needed"), (Early,)),
     "written over another report": (
         both(_update("c.version = r.expected_version AND", ""), _WITHOUT_KEYS),
