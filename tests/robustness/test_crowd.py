@@ -25,7 +25,7 @@ from tests.robustness.crowd.truth import Stream
 from tests.tenants import add_tenant
 
 SHAPES = (("",), ("0", "1"), ("a", "b", "c"))
-REPORTS = 1000  # accepted ones, after which it is enough
+REPORTS = 600  # accepted ones, after which it is enough
 ENOUGH = {"issued": 300, "completed": 50, "restored": 2, "removed": 2, "PreconditionFailed": 50}
 
 
@@ -61,7 +61,7 @@ def _together(cast: list[Actor], enough: Callable[[], bool]) -> None:
             faults.append(fault)
             over.set()
 
-    threads = [Thread(target=go_on, args=(actor,)) for actor in cast]
+    threads = [Thread(target=go_on, args=(actor,), daemon=True) for actor in cast]
     for thread in threads:
         thread.start()
     for thread in threads:
