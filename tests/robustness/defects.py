@@ -159,7 +159,7 @@ DEFECTS: dict[str, tuple[Plant, Faults]] = {
         _update("completed_version = r.completed_version", "completed_version = r.version"),
         (Early,),
     ),
-    "status-only counts as position": (in_domain("status-only counts as position"), (Early,)),
+    "status-only counts as position": (in_domain("status-only counts as position"), (Early, Refused)),
     "no latch on rewind": (code.no_latch_on_rewind, (Undone,)),
     "thinning keeps the older position": (in_domain("thinning keeps the older position"), (Early,)),
     "the frontier is not recorded": (
