@@ -220,7 +220,7 @@ DEFECTS: dict[str, tuple[Plant, Faults]] = {
     "any movement is an answer": (both(waits.woken_is_answered, waits.any_movement_settles), (Dismissed,)),
     "the end of an epoch settles nothing": (waits.epochs_do_not_end, (Overslept,)),
     "a lost token ends no wait for all": (waits.lost_is_one_of_many, (Overslept,)),
-    "any is taken for all": (waits.any_is_all, (Overslept,)),
+    "any is taken for all": (waits.any_is_all, (Dismissed, Overslept)),
     "what is heard while looking is forgotten": (
         both(waits.forgets_what_it_heard, waits.nobody_looks_again),
         (Overslept,),
