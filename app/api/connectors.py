@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 
 from flask import request
 from werkzeug.exceptions import MethodNotAllowed
@@ -102,7 +103,7 @@ def put_report(report: Report, pipeline: str, table: str, connector: str) -> Res
     connector not yet known). On 412 measure again; never resend an old measurement.
     """
     address = Address.parse(tenant(), pipeline, table, connector)
-    recorded = runtime.current().report(Addressed(address, _with_if_match(report)))
+    recorded = runtime.current().report(Addressed(address, replace(report, if_match=_if_match())))
     response = Response(status=204)
     if recorded.created:
         response = Response(dump({"version": recorded.version}), 201, mimetype="application/json")
@@ -111,18 +112,20 @@ def put_report(report: Report, pipeline: str, table: str, connector: str) -> Res
 
 
 @connectors.route("", methods=["DELETE"])
-@connectors.refuses(Role.WRITE, _BAD_NAME, *_UNKNOWN)
+@connectors.refuses(Role.WRITE, _BAD_NAME, *_UNKNOWN, PreconditionFailed(current_version=7))
 @connectors.response(204, description="Removed.")
+@connectors.doc(parameters=[examples.IF_MATCH])
 def delete_connector(pipeline: str, table: str, connector: str) -> Response:
     """Remove a connector
 
     Required role: `write` or higher.
 
-    Its tokens get 410 from then on. A later report with `If-Match: "0"` brings it back, in a new epoch.
+    Its tokens get 410 from then on. A later report with `If-Match: "0"` brings it back, in a new epoch. With `If-Match`
+    it is removed at that version only.
     """
     address = Address.parse(tenant(), pipeline, table, connector)
-    by = principal()
-    transact(runtime.current().engine, lambda connection: remove_connector(connection, address, by=by))
+    work = partial(remove_connector, address=address, if_match=_if_match(), by=principal())
+    transact(runtime.current().engine, work)
     return Response(status=204)
 
 
@@ -143,11 +146,12 @@ def issue_completion_token(pipeline: str, table: str, connector: str) -> Respons
     return Response(dump({"token": str(token)}), mimetype="application/json")
 
 
-def _with_if_match(report: Report) -> Report:
+def _if_match() -> int | None:
+    """The version that must be the current one (RFC 9110 §13.1.1), if one is named; raises InvalidParam."""
     header = request.headers.get("If-Match")
     if header is None:
-        return report
+        return None
     match = _IF_MATCH.fullmatch(header.strip())
     if match is None:
         raise InvalidParam('If-Match: must be one version in double quotes, such as "7"')
-    return replace(report, if_match=int(match[1]))
+    return int(match[1])

@@ -4,6 +4,7 @@ import re
 from functools import partial
 
 from flask import request
+from werkzeug.http import parse_list_header
 
 from app.api import examples, request_log, runtime
 from app.api.hangup import hung_up
@@ -46,7 +47,8 @@ def asked_seconds() -> float:
 
 def preferred_seconds() -> int | None:
     """The ``wait`` of the header ``Prefer`` (RFC 7240 §4.3): None if it has none that can be honoured."""
-    for preference in request.headers.get("Prefer", "").split(","):
+    given = request.headers.get("Prefer")
+    for preference in parse_list_header(given) if given else ():  # in quotes, a comma parts nothing
         if match := _PREFERENCE.fullmatch(preference):
             return min(int(match[1] or match[2]), int(MOST_SECONDS))
     return None

@@ -130,14 +130,17 @@ class Removed:
 def check_precondition(connector: Connector, report: Report) -> None:
     """The conditional write (design §2, The rule).
 
-    Raises PreconditionRequired for a report that names no version, if it is sampled or its connector was removed, and
-    PreconditionFailed for a stale one.
+    Raises PreconditionFailed for a stale report. One that names no version may have been on its way for long, so its
+    position can be the first, or go on with those recorded: PreconditionRequired if it is sampled, or would turn a
+    sampled connector synchronous or bring a removed one back. (`accept` raises it where it would open another epoch.)
     """
     if report.if_match is None:
         if report.recording is Recording.SAMPLED:
             raise PreconditionRequired
         if connector.removed:
             raise PreconditionRequired('The connector was removed: only a report with If-Match: "0" brings it back')
+        if report.position and connector.last_epoch and connector.recording is Recording.SAMPLED:
+            raise PreconditionRequired("The connector is sampled: a report that makes it synchronous needs If-Match")
     elif report.if_match != connector.visible_version:
         raise PreconditionFailed(current_version=connector.visible_version)
 
@@ -155,6 +158,8 @@ def accept(
     position = report.position
     opened = _epoch_opened(connector, position, closed_labels)
     closed = _end_of_epoch(connector) if opened else None
+    if opened and connector.last_epoch and report.if_match is None:
+        raise PreconditionRequired("A report that begins a new epoch after others needs If-Match")
     following = replace(
         _enter_epoch(connector, opened),
         version=connector.version + 1,

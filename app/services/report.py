@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from app.domain.audit import Action
 from app.domain.connector import Accepted, Event, EventKind, Report, accept, remove
-from app.domain.errors import TidemarkError, UnknownInputEndpoint, UnknownPipelineName
+from app.domain.errors import PreconditionFailed, TidemarkError, UnknownInputEndpoint, UnknownPipelineName
 from app.domain.names import Address
 from app.domain.roles import Principal
 from app.store import audit, reports
@@ -68,16 +68,21 @@ def record(
     return [outcomes[place] for place in range(len(items))]
 
 
-def remove_connector(connection: Connection, address: Address, *, by: Principal | None = None) -> None:
-    """Removes a connector: its epoch is closed and nobody sees it any more. The audit tells who did it.
+def remove_connector(
+    connection: Connection, address: Address, *, if_match: int | None = None, by: Principal | None = None
+) -> None:
+    """Removes a connector, at that version only if one is named: its epoch is closed and nobody sees it any more.
 
-    Raises UnknownPipelineName and UnknownInputEndpoint, and Repeat when another write has overtaken it.
+    The audit tells who did it. Raises UnknownPipelineName, UnknownInputEndpoint and PreconditionFailed, and Repeat when
+    another write has overtaken it.
     """
     (loaded,) = reports.load(connection, [(address, None)])
     if not loaded.pipeline_known:
         raise UnknownPipelineName(address.pipeline)
     if loaded.connector.visible_version == 0:
         raise UnknownInputEndpoint(address.endpoint)
+    if if_match not in (None, loaded.connector.version):
+        raise PreconditionFailed(current_version=loaded.connector.version)
     removed = remove(loaded.connector)
     change = Change(
         address=address,

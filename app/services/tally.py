@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event, Lock, Thread
@@ -23,8 +23,12 @@ WRITE_SECONDS = 60.0
 """How long a process lets denials add up before it writes them once more; the first of them are written at once."""
 
 MOST_DENIALS = 10
-"""How many kinds of denials a process writes at a time, at most; the others are counted together."""
+"""How many kinds of a tenant's denials a process writes at a time, at most; its others are counted together.
 
+Of those whose tenant is not known there may be as many: whoever has no credential can hide no one who has.
+"""
+
+_OTHERS = "others"
 _COLLECT_SECONDS = 1.0  # so that what comes together is written together
 _CLOSE_SECONDS = 2.0
 
@@ -37,12 +41,14 @@ class Denial:
     method: str
     route: str | None  # with its parameters' names, never with what a client had put there
     client: str | None  # address
+    tenant: UUID | None  # of the principal
     principal: Principal | None  # None: it is not known who it was
     key_id: str | None  # of the API key that was sent, if it was spelt as one; anybody can make one up
 
 
-OTHERS = Denial(code="others", method="", route=None, client=None, principal=None, key_id=None)
-"""Stands for all denials that were too many to be told apart."""
+def others(tenant: UUID | None) -> Denial:
+    """Stands for all denials of a tenant's, or of nobody's, that were too many to be told apart."""
+    return Denial(code=_OTHERS, method="", route=None, client=None, tenant=tenant, principal=None, key_id=None)
 
 
 @dataclass(slots=True)
@@ -81,9 +87,7 @@ class Tally:
         """Somebody was not let in."""
         now = self._clock()
         with self._lock:
-            kinds = self._denials
-            kind = denial if denial in kinds or len(kinds) < MOST_DENIALS else OTHERS
-            count = kinds.setdefault(kind, Count(first=now, last=now))
+            count = self._denials.setdefault(_kind(denial, self._denials), Count(first=now, last=now))
             count.number += 1
             count.last = now
         self._hurry()
@@ -137,12 +141,17 @@ class Tally:
             _log.exception("uses of keys and denials could not be written")
 
 
+def _kind(denial: Denial, known: Collection[Denial]) -> Denial:
+    """As what it is counted: as itself, unless its tenant has too many already."""
+    has_room = sum(each.tenant == denial.tenant for each in known) < MOST_DENIALS
+    return denial if has_room or denial in known else others(denial.tenant)
+
+
 def _sum(older: Mapping[Denial, Count], newer: Mapping[Denial, Count]) -> dict[Denial, Count]:
     """Both counts together, of no more kinds than there may be."""
     together: dict[Denial, Count] = {}
     for denial, count in (*older.items(), *newer.items()):
-        kind = denial if denial in together or len(together) < MOST_DENIALS else OTHERS
-        summed = together.setdefault(kind, Count(first=count.first, last=count.last))
+        summed = together.setdefault(_kind(denial, together), Count(first=count.first, last=count.last))
         summed.number += count.number
         summed.last = count.last
     return together
@@ -167,12 +176,12 @@ def _write(connection: Connection, uses: Mapping[str, datetime], denials: Mappin
 
 def _tenant(denial: Denial, owners: Mapping[str, UUID]) -> UUID:
     """In whose audit it belongs: that of whoever it was, else of the key that was sent, else the operators'."""
-    if denial.principal:
-        return denial.principal.tenant_id
+    if denial.tenant:
+        return denial.tenant
     return owners.get(denial.key_id or "", tenant_id(DEFAULT_TENANT))
 
 
 def _told(denial: Denial, count: Count) -> dict[str, str | float | None]:
     seconds = round(count.last - count.first, 3)
     what = {"error_code": denial.code, "method": denial.method, "route": denial.route, "client": denial.client}
-    return {"count": count.number, "seconds": seconds} | ({} if denial is OTHERS else what)
+    return {"count": count.number, "seconds": seconds} | ({} if denial.code == _OTHERS else what)

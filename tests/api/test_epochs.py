@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.client import IN_PROGRESS, PIPELINE, Api, refused, status
+from tests.api.client import IN_PROGRESS, ORDERS, PIPELINE, Api, refused, status
 from tests.api.conftest import Unchanged
 
 
@@ -108,3 +108,14 @@ def test_a_connector_restored_without_a_position_has_no_tokens_yet(api: Api) -> 
     assert api.report({}, 0).status_code == 201
     refused(api.issue(), 409, "NoStreamPosition")
     assert api.stats().get_json()["recorded"]["received"] is None
+
+
+def test_a_removal_may_be_conditional(api: Api, unchanged: Unchanged) -> None:
+    """RFC 9110 §13.1.1: nothing is done where the condition does not hold."""
+    api.position(1, 1, 0)
+    api.position(2, 2, 1)
+    for if_match, answer, code in (('"1"', 412, "PreconditionFailed"), ("*", 400, "InvalidParam")):
+        with unchanged():
+            response = api.request("DELETE", ORDERS, headers={"If-Match": if_match})
+            refused(response, answer, code)
+    assert api.request("DELETE", ORDERS, headers={"If-Match": '"2"'}).status_code == 204

@@ -175,7 +175,7 @@ def test_the_record_tells_version_epoch_and_recording(api: Api) -> None:
     api.position(10, 5, 0, epoch="run-1")
     api.position(20, 10, 1, epoch="run-2")
     position = {"epoch": "run-2", "received": 20, "completed": 10}
-    api.report({"recording": "synchronous", "interval_seconds": 2.5, "position": position}, None)
+    api.report({"recording": "synchronous", "interval_seconds": 2.5, "position": position}, 2)
     record = recorded(api)
     assert (record["version"], record["epoch"], record["epoch_number"]) == (3, "run-2", 2)
     assert (record["recording"], record["interval_seconds"]) == ("synchronous", 2.5)

@@ -159,7 +159,7 @@ DEFECTS: dict[str, tuple[Plant, Faults]] = {
         _update("completed_version = r.completed_version", "completed_version = r.version"),
         (Early,),
     ),
-    "status-only counts as position": (in_domain("status-only counts as position"), (Early,)),
+    "status-only counts as position": (in_domain("status-only counts as position"), (Early, Refused)),
     "no latch on rewind": (code.no_latch_on_rewind, (Undone,)),
     "thinning keeps the older position": (in_domain("thinning keeps the older position"), (Early,)),
     "the frontier is not recorded": (
@@ -195,6 +195,8 @@ DEFECTS: dict[str, tuple[Plant, Faults]] = {
     # conditional writes
     "stale reports are accepted": (in_domain("stale reports are accepted"), (Early,)),
     "the version before will do": (code.the_version_before_will_do, (Early,)),
+    "late reports turn synchronous": (code.late_reports_turn_synchronous, (Early,)),
+    "late reports open epochs": (code.late_reports_open_epochs, (Early, Lost)),
     "no version needed": (in_domain("no version needed"), (Early,)),
     "written over another report": (
         both(_update("c.version = r.expected_version AND", ""), _WITHOUT_KEYS),
@@ -218,7 +220,7 @@ DEFECTS: dict[str, tuple[Plant, Faults]] = {
     "any movement is an answer": (both(waits.woken_is_answered, waits.any_movement_settles), (Dismissed,)),
     "the end of an epoch settles nothing": (waits.epochs_do_not_end, (Overslept,)),
     "a lost token ends no wait for all": (waits.lost_is_one_of_many, (Overslept,)),
-    "any is taken for all": (waits.any_is_all, (Overslept,)),
+    "any is taken for all": (waits.any_is_all, (Dismissed, Overslept)),
     "what is heard while looking is forgotten": (
         both(waits.forgets_what_it_heard, waits.nobody_looks_again),
         (Overslept,),

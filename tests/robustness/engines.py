@@ -113,6 +113,33 @@ class Engines(RuleBasedStateMachine):
             self.world.report_status(connector)
             self.world.issue(connector)
 
+    @rule(connector=connectors, component=COMPONENT, late=st.booleans())
+    def turn_sampled(self, connector: Stream, component: int, late: bool) -> None:
+        """From now on the engine is sampled, and takes input that is in no report, as soon as it has said so.
+
+        The last report that it made before may arrive a second time then.
+        """
+        if not connector.synchronous:
+            return
+        connector.recording = Recording.SAMPLED
+        self.world.report([connector])
+        connector.take(connector.taken(component, 1))
+        if late and connector.committed:
+            self.world.send([(connector, connector.committed[-1])])
+            self.world.issue(connector)
+
+    @rule(connector=connectors, component=COMPONENT)
+    def lose_a_run(self, connector: Stream, component: int) -> None:
+        """A synchronous engine's first report arrives when it is no more, and another run has taken over."""
+        if connector.synchronous and connector.ledger.visible:
+            connector.restart()
+            lost = connector.measure(None)
+            connector.restart()
+            self.world.report([connector])
+            self.world.commit(connector, connector.taken(component, 1))
+            self.world.send([(connector, lost)])
+            self.world.issue(connector)
+
     @rule(connector=connectors)
     def forget(self, connector: Stream) -> None:
         """The engine starts again from nothing under its old label; refused, it names a new one."""

@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import Connection, Engine, TextClause, event, select, text
 
 from app.domain import connector, frontier, token
-from app.domain.connector import Connector, Report, StreamPosition
+from app.domain.connector import Accepted, Connector, Report, StreamPosition
 from app.domain.errors import TidemarkError
 from app.domain.frontier import Frontier
 from app.domain.position import MAX_OFFSET, Position
+from app.domain.status import Recording
 from app.domain.token import TokenId, TokenStatus
 from app.services import check, issue, report
 from app.services.check import Asked, Checked
@@ -33,6 +34,27 @@ _ROW = """(SELECT CAST('{}' AS uuid), CAST('{}' AS uuid), {}, {})
 def status_turns_synchronous(patch: Patch) -> None:
     """A connector is what its newest report says, whether or not that has a position."""
     patch.setattr(connector, "_recording", lambda before, report: report.recording)
+
+
+def late_reports_turn_synchronous(patch: Patch) -> None:
+    """A report without a version changes how a connector records, as one that names it would."""
+    honest = connector.check_precondition
+
+    def check_precondition(before: Connector, report: Report) -> None:
+        honest(replace(before, recording=Recording.SYNCHRONOUS) if report.if_match is None else before, report)
+
+    patch.setattr(connector, "check_precondition", check_precondition)
+
+
+def late_reports_open_epochs(patch: Patch) -> None:
+    """A report without a version begins a new epoch, as one that names it would."""
+    honest = connector.accept
+
+    def accept(before: Connector, given: Report, **options: Any) -> Accepted:
+        connector.check_precondition(before, given)
+        return honest(before, replace(given, if_match=before.visible_version), **options)
+
+    patch.setattr(report, "accept", accept)
 
 
 def complete_is_remembered(patch: Patch) -> None:

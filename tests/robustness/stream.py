@@ -60,7 +60,7 @@ class Stream:
     recording: Recording = field(init=False)
     run: Run = field(init=False)
     runs: int = 0
-    committed: Report | None = None  # what a synchronous engine has sent last
+    committed: list[Report] = field(default_factory=list)  # what a synchronous engine has sent, without a version
     ended: list[StreamPosition] = field(default_factory=list)  # what each run that is over last knew
     reporters: Sequence[Reporter] = field(default_factory=lambda: (Reporter(), Reporter()))
 
@@ -125,14 +125,13 @@ class Stream:
         reported = self.ledger.reported if self.ledger.label == self.run.label else []
         return reported[-back][1] if len(reported) >= back else {}
 
-    def knows(self, report: Report) -> bool:
-        """Whether the epoch of a report that names no version is the recorded one, or known to be over.
-
-        Any other would be taken for a new one, also where it is over: this service does not keep that apart.
-        """
-        if report.position is None or not self.ledger.epoch:
+    def goes_on(self) -> bool:
+        """Whether a report of a synchronous engine would go on with what is recorded, and so needs no version."""
+        ledger = self.ledger
+        if ledger.version and not ledger.visible:
             return False
-        return report.position.epoch == self.ledger.label or report.position.epoch in self.ledger.closed
+        is_same = bool(ledger.epoch) and ledger.label == self.run.label
+        return not ledger.epochs or (is_same and ledger.recording is Recording.SYNCHRONOUS)
 
     def position(self, hidden: str = NOTHING, received: dict[str, int] | None = None) -> StreamPosition:
         """A measurement; ``received`` is what the engine is about to take, if that is more."""

@@ -107,18 +107,14 @@ class World:
             self.send([(stream, replace(report, position=zombies[choice % len(zombies)]))])
 
     def commit(self, stream: Stream, received: dict[str, int]) -> None:
-        """A synchronous engine takes input once its report is recorded, which needs no version.
+        """A synchronous engine takes input once its report is recorded, which needs no version where it goes on.
 
-        A removed connector's is refused, and its engine gets no further.
+        It may have sent it without one at first, and such a report is to be refused whenever it arrives.
         """
         report = replace(stream.measure(None), position=stream.position(received=received))
-        if stream.ledger.version and not stream.ledger.visible:
-            (outcome,) = self.send([(stream, report)])
-            if isinstance(outcome, TidemarkError):
-                return
-        else:
-            self.must([(stream, report)])
-        stream.committed = report
+        stream.committed.append(report)
+        condition = None if stream.goes_on() else self.learn(stream)
+        self.must([(stream, replace(report, if_match=condition))])
         stream.take(received)
 
     def issue(self, stream: Stream) -> Token | None:

@@ -43,6 +43,12 @@ def events(engine: sa.Engine, address: Address) -> list[tuple[int, str]]:
     return [(row.version, row.kind) for row in select(engine, models.ConnectorEvent, address)]
 
 
+def synchronous(received: int, completed: int, epoch: str | None) -> Report:
+    """A report that names no version."""
+    position = StreamPosition(epoch=epoch, received=Position.parse(received), completed=Position.parse(completed))
+    return Report(recording=Recording.SYNCHRONOUS, position=position)
+
+
 def test_observations_are_thinned_unless_something_but_counters_changes(engine: sa.Engine, address: Address) -> None:
     counted = Status(metrics=Metrics(total_records=5))
     paused = Status(metrics=Metrics(total_records=6), paused=True)
@@ -258,3 +264,27 @@ def test_only_a_condition_brings_a_removed_connector_back(engine: sa.Engine, add
     transact(engine, lambda c: remove_connector(c, address))
     assert isinstance(send(engine, address, Report(recording=Recording.SYNCHRONOUS)), PreconditionRequired)
     assert report(engine, address, 0, received=1, completed=1, recording=Recording.SYNCHRONOUS) == 2
+
+
+def test_a_synchronous_report_that_comes_late_does_not_make_a_sampled_connector_synchronous(
+    engine: sa.Engine, address: Address
+) -> None:
+    """It was sent twice, for lack of an answer; its engine records by sampling now, and takes more than it reports."""
+    report(engine, address, None, received=10, completed=10, recording=Recording.SYNCHRONOUS)
+    late = synchronous(10, 10, epoch=None)
+    report(engine, address, 1, received=10, completed=10)
+    assert isinstance(send(engine, address, late), PreconditionRequired)
+    assert check_token(engine, address, issue(engine, address)) == Checked(TokenStatus.IN_PROGRESS, 1, 4)
+    assert report(engine, address, 2, received=15, completed=15, recording=Recording.SYNCHRONOUS) == 3
+    assert check_token(engine, address, issue(engine, address)) == Checked(TokenStatus.COMPLETE, 1, 3)
+
+
+def test_a_synchronous_report_that_comes_late_does_not_end_an_epoch(engine: sa.Engine, address: Address) -> None:
+    """The run that sent it crashed before anything of it was recorded, and another one has taken over."""
+    for run_, if_match in (("run-1", None), ("run-3", 1)):
+        report(engine, address, if_match, received=10, completed=5, epoch=run_, recording=Recording.SYNCHRONOUS)
+    token = issue(engine, address)
+    assert isinstance(send(engine, address, synchronous(0, 0, epoch="run-2")), PreconditionRequired)
+    assert isinstance(send(engine, address, synchronous(10, 10, epoch="run-1")), EpochSuperseded)
+    report(engine, address, None, received=10, completed=10, epoch="run-3", recording=Recording.SYNCHRONOUS)
+    assert check_token(engine, address, token) == Checked(TokenStatus.COMPLETE, 2, 2)

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.domain.connector import Report, StreamPosition
-from app.domain.errors import PreconditionFailed, UnknownCompletionToken
+from app.domain.errors import PreconditionFailed, PreconditionRequired, UnknownCompletionToken
 from app.domain.names import Address, tenant_id
 from app.domain.position import Position
 from app.domain.status import Recording
@@ -92,8 +92,10 @@ def test_a_token_on_a_synchronous_connector_waits_for_a_record_that_is_true(
         early = check_token(engine, ORDERS, token).status is TokenStatus.COMPLETE
         assert early is not step
         if step:
+            late = send(engine, ORDERS, measured(20, None, Recording.SYNCHRONOUS))
+            assert isinstance(late, PreconditionRequired), "it may be of the lost history"
             for _ in range(2):
-                send(engine, ORDERS, measured(20, None, Recording.SYNCHRONOUS))
+                send(engine, ORDERS, measured(20, current(engine), Recording.SYNCHRONOUS))
             assert check_token(engine, ORDERS, token).status is TokenStatus.COMPLETE
             assert check_token(engine, ORDERS, issue(engine, ORDERS)).status is TokenStatus.COMPLETE
 

@@ -79,9 +79,10 @@ class Account:
         return Measurement(self.numbers, self.label, self.received, self.processed[self.label])
 
     def condition(self) -> int | None:
-        """What its reporter names in If-Match; a synchronous one names nothing, unless it was removed."""
-        unconditional = self.recording is Recording.SYNCHRONOUS and not self.record.removed
-        return None if unconditional else self.record.visible_version
+        """What its reporter names in If-Match; a synchronous one names nothing where it goes on in its epoch."""
+        record = self.record
+        goes_on = record.epoch.label == self.label if record.epoch else not record.last_epoch
+        return None if goes_on and self.recording is Recording.SYNCHRONOUS else record.visible_version
 
     def accept(self, measured: Measurement) -> None:
         """The measurement became the next version."""
