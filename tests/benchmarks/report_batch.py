@@ -65,7 +65,7 @@ def next_rows(connection: sa.Connection, addresses: list[Address]) -> Rows:
         report = Report(if_match=found.connector.version, position=POSITION)
         accepted = accept(found.connector, report, now=found.now, closed_labels=(), keep_every=KEEP_EVERY)
         change = reports.Change(address=address, before=found.connector, after=accepted.connector, at=found.now)
-        rows.append(reports._row(change) | {"expected_version": found.connector.version, "expected_removed": False})
+        rows.append(reports._row(change) | reports._update_row(change))
     return rows
 
 

@@ -33,6 +33,7 @@ FEWER = 50  # asleep while single ones are woken
 _WAKE_UPS = 500
 _AT_ONCE = 1_000
 _POLLED = 60  # waits of the feldera SDK
+_MOST_AT_ONCE = 10  # reports: all servers are there, and have the most of the database's connections
 _COUNTED_SECONDS = 20.0
 _SETTLE_SECONDS = 4.0  # until everybody is asleep, or has been forgotten
 _WAKEN = 9  # the pipeline whose connectors are reported; the sleepers' are others
@@ -58,12 +59,12 @@ class Latencies:
 class Woken:
     """A connector that is reported here, so that it is known when the COMMIT was done."""
 
-    def __init__(self, server: Server, url: str, connector: int) -> None:
+    def __init__(self, server: Server, engine: sa.Engine, connector: int) -> None:
         self.path = data.connector_path(_WAKEN, connector)
         self._base = server.base
         name = f"c{connector}"
         self._address = Address(tenant_id("default"), data.pipeline(_WAKEN), "orders", name)
-        self._engine = make_engine(url, pool_size=1)
+        self._engine = engine
 
     def token(self) -> str:
         return str(requests.get(f"{self._base}{self.path}/completion_token", timeout=10).json()["token"])
@@ -79,9 +80,6 @@ class Woken:
             assert not isinstance(outcome, Exception), outcome
             transaction.commit()
             return time.perf_counter()
-
-    def close(self) -> None:
-        self._engine.dispose()
 
 
 def cost(server: Server, engine: sa.Engine, stats: Mix, seconds: float, rounds: int) -> Cost:
@@ -170,12 +168,11 @@ def _latencies(milliseconds: Sequence[float]) -> Latencies:
 
 @contextmanager
 def _woken(server: Server, url: str, number: int) -> Iterator[list[Woken]]:
-    connectors = [Woken(server, url, connector) for connector in range(number)]
+    engine = make_engine(url, pool_size=min(number, _MOST_AT_ONCE))
     try:
-        yield connectors
+        yield [Woken(server, engine, connector) for connector in range(number)]
     finally:
-        for connector in connectors:
-            connector.close()
+        engine.dispose()
 
 
 def _paths(base: str, number: int) -> list[str]:
