@@ -509,12 +509,12 @@ def test_the_keeper_tries_all_again_when_the_database_was_away(plan: Plan, monke
 def test_where_nobody_makes_partitions_it_counts_as_not_maintained(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rollups are done all the same."""
     done: list[str] = []
-    monkeypatch.setattr("app.metrics.succeeded", done.append)
+    monkeypatch.setattr("app.metrics.succeeded", done.append)  # also of other tests' threads
     works = keep(monkeypatch, plan, 3)
-    assert (done, works[-1]) == (["maintenance"], "roll_up_recent"), "it has begun, no more"
+    assert (done.count("maintenance"), works[-1]) == (1, "roll_up_recent"), "it has begun, no more"
     ensure_partitions(plan.url, days_ahead=1)
     keep(monkeypatch, plan, 3)
-    assert len(done) == 1 + 4
+    assert done.count("maintenance") == 1 + 4
 
 
 def test_the_keeper_does_what_it_may(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
