@@ -41,6 +41,7 @@ class Client(threading.Thread):
         self._session = requests.Session()
         self._over = over
         self._version = 0
+        self._token: str | None = None
         self.calls: list[Call] = []
 
     def run(self) -> None:
@@ -70,9 +71,12 @@ class Client(threading.Thread):
             self._version = int(answer.headers["ETag"].strip('"'))
 
     def _issue_and_check(self) -> None:
+        """Whoever gets no new token goes on asking for the one that he has."""
         issued = self._call("issue", "GET", f"{self._connector}/completion_token")
         if issued is not None and issued.ok:
-            self._call("check", "GET", f"{self._pipeline}/completion_status?token={issued.json()['token']}")
+            self._token = issued.json()["token"]
+        if self._token is not None:
+            self._call("check", "GET", f"{self._pipeline}/completion_status?token={self._token}")
 
     def _call(self, kind: str, method: str, url: str, **options: Any) -> requests.Response | None:
         began = time.monotonic()
