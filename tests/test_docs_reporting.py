@@ -1,6 +1,7 @@
 """docs/reporting.md: its questions are asked of the example week, as an analyst, and answered as it says.
 
-The example's days have partitions of their own, as they would have had then: a question looks at those of its time.
+The example's days have partitions of their own, as they would have had then: a question looks at those of its time. And
+all is asked once more when the observations of the week are packed.
 """
 
 import re
@@ -12,10 +13,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.services import maintenance
 from app.store.engine import make_engine
+from app.store.packing import pack
 from app.store.partitions import HOURS, OBSERVATIONS, TOKENS, make_partition
 from tests import reporting_example
 from tests.pages import DOCS, questions
+from tests.reporting_example import MONDAY, SUNDAY
 from tests.roles import applied, connected, grant, owner
 
 RAW = sorted((Path(__file__).parent / "benchmarks" / "sql").glob("raw_*.sql"))
@@ -42,23 +46,51 @@ LOOKED_AT = {  # by question: the partitions that any of its time, or of what it
     13: of_days("completion_token", 6) | of_days("observation", 6, 7, 8, 9, 10, 11) | {"observation_default"},
     20: IN_MARCH,
 }
+LOOKED_AT_PACKED = LOOKED_AT | {
+    6: of_days("packed_observation", 3, 4) | {"observation_default"},  # where there may be late ones
+    7: of_days("packed_observation", 4) | {"observation_default"},
+    13: of_days("completion_token", 6) | of_days("packed_observation", 6),
+}
 OF_ONE_CONNECTOR = (6, 7, 8, 13, 20)
-PARTITION = re.compile(r"(\w+) Scan[\w ]* on ((?:completion_token|observation|connector_hourly)_(?:\d+|default))(?!\w)")
+PARTITION = re.compile(
+    r"(\w+) Scan[\w ]* on ((?:completion_token|observation|packed_observation|connector_hourly)_(?:\d+|default))(?!\w)"
+)
 
 
 @pytest.fixture(scope="module")
-def analyst(module_clone: str) -> Iterator[sa.Connection]:
-    """A session of acme's analyst."""
+def week(module_clone: str) -> str:
+    """The URL of a database with the example."""
     engine = make_engine(module_clone)
     with engine.begin() as connection:
         for table in (TOKENS, OBSERVATIONS, HOURS):
             for period in dict.fromkeys(table.period(day) for day in DAYS):
                 make_partition(connection, table, period, in_use=False)
     reporting_example.fill(engine)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("ANALYZE")
     engine.dispose()
-    with applied(module_clone), connected(grant(module_clone, "acme", "analyst")) as connection:
+    analyze(module_clone)
+    return module_clone
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["rows", "packed"])
+def packed(week: str, request: pytest.FixtureRequest) -> bool:
+    """Whether the week's observations are packed: first they are not, and then all is asked again."""
+    if request.param:
+        with maintenance._turn(week) as connection:
+            assert connection is not None
+            assert len(pack(connection, MONDAY, SUNDAY)) == 7
+        analyze(week)
+    return bool(request.param)
+
+
+def analyze(url: str) -> None:
+    with owner(url) as connection:
+        connection.exec_driver_sql("ANALYZE")
+
+
+@pytest.fixture(scope="module")
+def analyst(week: str, packed: bool) -> Iterator[sa.Connection]:
+    """A session of acme's analyst."""
+    with applied(week), connected(grant(week, "acme", "analyst")) as connection:
         yield connection
 
 
@@ -102,17 +134,20 @@ def plan(connection: sa.Connection, query: str) -> list[str]:
 @pytest.mark.parametrize("number", LOOKED_AT)
 @pytest.mark.parametrize("who", ["analyst", "owner"])
 def test_a_question_looks_at_the_partitions_of_its_time_alone(
-    analyst: sa.Connection, module_clone: str, number: int, who: str
+    analyst: sa.Connection, week: str, packed: bool, number: int, who: str
 ) -> None:
     """With row-level security as without; and at the connector's rows in them alone, if one is named."""
     query = {int(each): sql for each, _, sql, _ in QUESTIONS}[number]
-    with owner(module_clone) as connection:
+    with owner(week) as connection:
         connection.exec_driver_sql("SET timezone = 'UTC'")
         found = plan(analyst if who == "analyst" else connection, query)
     looked_at = PARTITION.findall("\n".join(found))
-    assert {partition for _, partition in looked_at} == LOOKED_AT[number], "\n".join(found)
+    expected = LOOKED_AT_PACKED if packed else LOOKED_AT
+    assert {partition for _, partition in looked_at} == expected[number], "\n".join(found)
     if number in OF_ONE_CONNECTOR:
-        assert "Seq" not in {way for way, _ in looked_at}, "\n".join(found)
+        # Packed, a day is one page, which has no use for its key.
+        ways = {way for way, partition in looked_at if not packed or partition.startswith("completion_token")}
+        assert "Seq" not in ways, "\n".join(found)
 
 
 def test_there_are_twenty_and_each_view_is_asked() -> None:

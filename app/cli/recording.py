@@ -49,4 +49,5 @@ def maintain(forever: bool) -> None:
     if done is None:
         click.echo("Somebody else is at it.")
         return
-    click.echo(f"Rolled up: {done.hours} hours, {done.days} days. Dropped: {', '.join(done.dropped) or 'nothing'}.")
+    packed, dropped = (", ".join(map(str, each)) or "nothing" for each in (done.packed, done.dropped))
+    click.echo(f"Rolled up: {done.hours} hours, {done.days} days. Packed: {packed}. Dropped: {dropped}.")

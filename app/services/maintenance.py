@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Self
 
 from sqlalchemy import Connection, NullPool, create_engine, func, select
@@ -15,7 +15,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from app import metrics
 from app.config import Config
 from app.store.engine import session_options
-from app.store.partitions import HOURS, OBSERVATIONS, PATIENCE, TOKENS, ensure_partitions, tomorrow_is_made
+from app.store.packing import pack
+from app.store.partitions import HOURS, OBSERVATIONS, PACKED, PATIENCE, TOKENS, ensure_partitions, tomorrow_is_made
 from app.store.retention import drop_expired, oldest
 from app.store.rollups import Bucket, roll_up, stale_days, stale_hours
 
@@ -26,6 +27,7 @@ _EVERY_SECONDS = (240.0, 360.0)
 _ALL_EVERY_SECONDS = 6 * 3600.0
 _RECENT = timedelta(days=2)
 _FRESH = timedelta(minutes=4)
+_PACKED_AFTER = _RECENT + timedelta(days=1)  # with the day before is compared what is rolled up all the time
 _SLACK = timedelta(days=1)  # a token is answered by its id before its row is gone, whatever the clocks say
 _TURN = 0x7469_6465_6D61_696E  # "tidemain": whoever has this lock maintains; the others need not
 _SETTINGS = {
@@ -65,6 +67,7 @@ class Maintained:
 
     hours: int
     days: int
+    packed: tuple[date, ...]
     dropped: tuple[str, ...]
 
 
@@ -111,9 +114,10 @@ def _require_tomorrow(plan: Plan) -> None:
 
 
 def maintain(plan: Plan) -> Maintained | None:
-    """Rolls up all that is to be, then drops what is past its retention; None where somebody else is at it.
+    """Rolls up all that is to be, drops what is past its retention, then packs the observations of days that are over.
 
-    Doing it twice changes nothing, and one that ends in the middle is made good by the next.
+    None where somebody else is at it. Doing it twice changes nothing, and one that ends in the middle is made good by
+    the next.
     """
     with _turn(plan.url) as connection:
         if connection is None:
@@ -125,12 +129,14 @@ def maintain(plan: Plan) -> Maintained | None:
             name
             for table, retention in (
                 (OBSERVATIONS, plan.observation_retention),
+                (PACKED, plan.observation_retention),
                 (HOURS, plan.hourly_retention),
                 (TOKENS, plan.token_retention + _SLACK),
             )
             for name in drop_expired(connection, table, now - retention)
         ]
-    return Maintained(hours=hours, days=days, dropped=tuple(dropped))
+        packed = pack(connection, now - plan.observation_retention, now - _PACKED_AFTER)
+    return Maintained(hours=hours, days=days, packed=tuple(packed), dropped=tuple(dropped))
 
 
 def roll_up_recent(plan: Plan) -> None:

@@ -40,12 +40,13 @@ TABLES = {
     "connector_error": Access("DELETE, INSERT, SELECT, UPDATE", _OF_A_CONNECTOR),
     "connector_event": Access("INSERT, SELECT", _OF_A_CONNECTOR),
     "observation": Access("INSERT, SELECT", _OF_A_CONNECTOR),
+    "packed_observation": Access("SELECT", _OF_A_CONNECTOR),
     "pipeline": Access("INSERT, SELECT, UPDATE", f"tenant_id = {_TENANT}"),
     "rollup": Access("INSERT, SELECT, UPDATE"),
     "tenant": Access("INSERT, SELECT", f"id = {_TENANT}"),
 }
 
 # Of the schema `public`, read by app and analysts, with the privileges and the policies of who asks (security_invoker).
-VIEWS = ("connector_activity",)
+VIEWS = ("connector_activity", "observed")
 
 CLOSED = Access("")

@@ -43,6 +43,12 @@ class Partitioned:
     bound: Callable[[date], str]  # the least key of a day, as a literal
     period: Callable[[date], Period]  # that a day is in
     days_back: int = 0  # for how many days before today rows are written
+    has_default: bool = True
+
+    @property
+    def default(self) -> str | None:
+        """The partition of what has none of its own."""
+        return f"{self.table}_default" if self.has_default else None
 
     def periods(self, today: date, days_ahead: int) -> Iterator[Period]:
         """All that rows are written to today, and on the days ahead."""
@@ -74,8 +80,14 @@ def _month(day: date) -> Period:
     return Period(f"{day:%Y%m}", first, (first + timedelta(days=31)).replace(day=1))
 
 
+def _literal(day: date) -> str:
+    return day.isoformat()
+
+
 TOKENS = Partitioned("completion_token", "id", _token_id, _day)
 OBSERVATIONS = Partitioned("observation", "recorded_at", _instant, _day)
+PACKED = Partitioned("packed_observation", "day", _literal, _day, has_default=False)
+"""What observations are packed into: its partitions come with what is in them (`packing`)."""
 HOURS = Partitioned("connector_hourly", "starts_at", _instant, _month, days_back=31)
 
 

@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -39,27 +39,28 @@ def drop_expired(connection: Connection, table: Partitioned, before: datetime) -
     with connection.begin():
         if not connection.scalar(OWNS):
             return []
-        expired = [each for each in _made(connection, table) if each.period.end <= day]
+        expired = [each for each in made(connection, table) if each.period.end <= day]
     dropped = []
     for each in expired:
-        if not each.attached or _detached(connection, table, each.name):
+        if not each.attached or detach(connection, table, each.name):
             with connection.begin():
                 connection.execute(text(f"DROP TABLE {each.name}"))
             dropped.append(each.name)
-    with connection.begin():
-        connection.execute(text(f"DELETE FROM {table.table}_default WHERE {table.key} < '{table.bound(day)}'"))  # noqa: S608
+    if table.default is not None:
+        with connection.begin():
+            connection.execute(text(f"DELETE FROM {table.default} WHERE {table.key} < '{table.bound(day)}'"))  # noqa: S608
     return dropped
 
 
 def oldest(connection: Connection, table: Partitioned, at_most: datetime) -> datetime:
     """When the oldest partition that is still attached begins, or that time, if it is earlier."""
     with connection.begin():
-        firsts = [each.period.first for each in _made(connection, table) if each.attached]
+        firsts = [each.period.first for each in made(connection, table) if each.attached]
     return min([at_most, *(datetime(day.year, day.month, day.day, tzinfo=UTC) for day in firsts)])
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class Made:
     """A partition that is there."""
 
     name: str
@@ -67,8 +68,8 @@ class _Made:
     attached: bool
 
 
-def _made(connection: Connection, table: Partitioned) -> Iterator[_Made]:
-    """All but the default one."""
+def made(connection: Connection, table: Partitioned) -> Iterator[Made]:
+    """All but the default one, the oldest first."""
     for row in connection.execute(_MADE, {"table": table.table}):
         digits = row.name.removeprefix(f"{table.table}_")
         try:
@@ -76,21 +77,31 @@ def _made(connection: Connection, table: Partitioned) -> Iterator[_Made]:
         except ValueError:
             continue  # named by somebody else
         if period.name == digits:
-            yield _Made(row.name, period, row.attached)
+            yield Made(row.name, period, row.attached)
 
 
-def _detached(connection: Connection, table: Partitioned, name: str) -> bool:
-    """Detaches it, in one of many short tries, and answers whether that was done."""
+def detach(
+    connection: Connection, table: Partitioned, name: str, *, instead: Callable[[], bool] = lambda: True
+) -> bool:
+    """Detaches it, in one of many short tries, and answers whether that was done.
+
+    ``instead`` is called first in each. What it does is done with the detaching or not at all; where it answers False,
+    neither is.
+    """
     for _ in range(_TRIES):
         try:
-            with connection.begin():
+            with connection.begin() as transaction:
+                connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
+                if not instead():
+                    transaction.rollback()
+                    return False
                 _detach(connection, table, name)
             return True
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != _LOCKED:
                 raise
         time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - no secret
-    _log.warning("%s is past its retention, but in use: left to the next run", name)
+    _log.warning("%s is to be taken away, but in use: left to the next run", name)
     return False
 
 
@@ -99,11 +110,6 @@ def _detach(connection: Connection, table: Partitioned, name: str) -> None:
 
     The table is locked last: whoever writes to it needs neither of the others, and so waits for this lock alone.
     """
-    for sql in (
-        f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'",
-        f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE",
-        f"LOCK TABLE {table.table}_default IN ACCESS EXCLUSIVE MODE",
-        f"LOCK TABLE ONLY {table.table} IN ACCESS EXCLUSIVE MODE",
-        f"ALTER TABLE {table.table} DETACH PARTITION {name}",
-    ):
-        connection.execute(text(sql))
+    for locked in filter(None, (name, table.default, f"ONLY {table.table}")):
+        connection.execute(text(f"LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE"))
+    connection.execute(text(f"ALTER TABLE {table.table} DETACH PARTITION {name}"))

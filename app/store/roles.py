@@ -42,7 +42,8 @@ _STRENGTH = text("""
       JOIN pg_roles AS m ON pg_has_role(r.oid, m.oid, 'MEMBER')
      WHERE r.rolname = coalesce(CAST(:role AS name), current_user)""")
 _TABLES = text("""
-    SELECT relname, obj_description(p.oid, 'pg_policy') AS described
+    SELECT relname, obj_description(p.oid, 'pg_policy') AS described,
+           (SELECT count(*) FROM pg_policy AS every WHERE every.polrelid = t.oid) AS policies
       FROM pg_class AS t
       LEFT JOIN pg_policy AS p ON p.polrelid = t.oid AND p.polname = 'owner'
      WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
@@ -199,13 +200,17 @@ def _views(names: Names) -> Iterator[str]:
 
 
 def _grant(connection: Connection, names: Names) -> None:
-    """Table by table: policies that stand already are left alone, for to write them locks out everybody."""
+    """Table by table: policies that all stand already are left alone, for to write them locks out everybody.
+
+    With a role its policies go.
+    """
     with connection.begin():
         tables = connection.execute(_TABLES).all()
     for row in tables:
         with connection.begin():
             policies = _policies(connection, names, row.relname)
-            if row.described is None or row.described not in policies[-1]:
+            stand = row.policies == sum(each.startswith("CREATE POLICY") for each in policies)
+            if not stand or row.described is None or row.described not in policies[-1]:
                 _execute(connection, policies)
             _execute(connection, _grants(names, row.relname))
     with connection.begin():

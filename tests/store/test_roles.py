@@ -300,6 +300,18 @@ def test_policies_that_stand_are_left_alone_and_others_are_mended(clone: str) ->
         assert told(clone, "SELECT has_table_privilege(:role, 'connector', 'DELETE')", role=names.app) == [False]
 
 
+def test_a_role_that_was_dropped_is_made_again_with_all_that_it_may(clone: str) -> None:
+    """Its policies went with it, and the owner's did not."""
+    with applied(clone) as names:
+        before = catalogue(clone)
+        with owner(clone) as connection:
+            for role in (names.app, names.reporting):
+                connection.exec_driver_sql(f"DROP OWNED BY {role}")
+                connection.exec_driver_sql(f"DROP ROLE {role}")
+        roles.apply(clone, names)
+        assert catalogue(clone) == before
+
+
 def test_a_table_that_nobody_thought_of_is_closed(clone: str) -> None:
     with applied(clone) as names:
         with owner(clone) as connection:

@@ -2,7 +2,19 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    Table,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.models.base import Base, ConnectorKey, Count, Created, Json, Records, Timestamp
@@ -26,6 +38,28 @@ class Observation(Reported, Base):
     lag_seconds: Mapped[float | None]
     progress: Mapped[str | None]  # null: not known
     interval_seconds: Mapped[float | None]
+
+
+packed_observation = Table(
+    "packed_observation",
+    Base.metadata,
+    Column("connector_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("last_completed_version", BigInteger, nullable=False),
+    *(
+        Column(column.name, ARRAY(column.type), nullable=False)
+        for column in Observation.__table__.columns
+        if column.name != "connector_id"
+    ),
+    postgresql_partition_by="RANGE (day)",
+)
+"""A connector's observations of a day, in the order of their versions: an array for each of `Observation`'s columns.
+
+Of so many that one row would be long there are several, numbered from 0. What is newest in each stands beside, to
+be found without unpacking. The view `observed` has these and the others as rows. No foreign key, as for tokens.
+"""
 
 
 class RolledUp:

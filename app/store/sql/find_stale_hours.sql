@@ -20,7 +20,12 @@ SELECT f.starts_at
                   LEFT JOIN rollup AS r ON r.grain = 'hour' AND r.starts_at = h.starts_at
                   LEFT JOIN (SELECT date_bin('1 hour', recorded_at, timestamptz '2000-01-01 00:00Z') AS starts_at,
                                     count(*) AS observations
-                               FROM observation
+                               FROM (SELECT recorded_at FROM observation
+                                     UNION ALL
+                                     SELECT unnest(p.recorded_at)
+                                       FROM packed_observation AS p
+                                      WHERE p.day >= CAST(CAST(:since AS timestamptz) AT TIME ZONE 'UTC' AS date) - 1
+                                    ) AS every
                               WHERE recorded_at >= date_trunc('hour', CAST(:since AS timestamptz), 'UTC')
                                                    - interval '1 day'
                               GROUP BY 1) AS o

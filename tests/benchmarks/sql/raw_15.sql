@@ -7,6 +7,7 @@ WITH spans AS (
            recorded_at + interval '10 seconds' + 3 * interval_seconds * interval '1 second' AS known_until
       FROM reporting.connector_history
      WHERE recorded_at >= timestamptz '2025-03-03' - interval '1 hour' AND recorded_at < '2025-03-10'
+       AND day >= date '2025-03-03' - 1 AND day < '2025-03-10'
 ), pieces AS (
     SELECT *, date_trunc('day', low) AS day
       FROM spans

@@ -8,6 +8,7 @@ SELECT pipeline, table_name, connector_name, sum(bad) AS bad,
                                     ELSE lag(total_records) OVER w END AS records
           FROM reporting.connector_history
          WHERE recorded_at >= timestamptz '2025-03-03' - interval '1 hour' AND recorded_at < '2025-03-10'
+           AND day >= date '2025-03-03' - 1 AND day < '2025-03-10'
         WINDOW w AS (PARTITION BY connector_id ORDER BY version)) AS o
  WHERE recorded_at >= '2025-03-03'
  GROUP BY pipeline, table_name, connector_name
