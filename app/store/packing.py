@@ -46,7 +46,7 @@ def _pack_day(connection: Connection, day: Made) -> bool:
         connection.execute(text(f"CREATE TABLE {name} (LIKE {PACKED.table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
     for connectors in _parts(connection, day):
         with connection.begin():
-            connection.execute(_packing(day, name), {"day": day.period.first, "connectors": connectors})
+            connection.execute(packing(day.name, name), {"day": day.period.first, "connectors": connectors})
     with connection.begin():
         number = connection.scalar(text(f"SELECT sum(cardinality(version)) FROM {name}"))  # noqa: S608
     if not detach(connection, OBSERVATIONS, day.name, instead=lambda: _attach(connection, day, name, number or 0)):
@@ -73,13 +73,14 @@ def _parts(connection: Connection, day: Made) -> Iterator[list[UUID]]:
         yield part
 
 
-def _packing(day: Made, name: str) -> TextClause:
+def packing(observations: str, into: str) -> TextClause:
+    """The statement that packs those of the ``connectors``, all of one ``day``, which are in a table of their own."""
     arrays = ", ".join(f"array_agg({column} ORDER BY version)" for column in _COLUMNS)
     return text(f"""
-        INSERT INTO {name} (connector_id, day, number, last_at, last_completed_version, {", ".join(_COLUMNS)})
+        INSERT INTO {into} (connector_id, day, number, last_at, last_completed_version, {", ".join(_COLUMNS)})
         SELECT connector_id, :day, number, max(recorded_at), max(completed_version), {arrays}
           FROM (SELECT *, (row_number() OVER (PARTITION BY connector_id ORDER BY version) - 1) / {OF_A_ROW} AS number
-                  FROM {day.name}
+                  FROM {observations}
                  WHERE connector_id = ANY(:connectors)) AS numbered
          GROUP BY connector_id, number""")  # noqa: S608
 

@@ -21,7 +21,7 @@ from app.services import maintenance
 from app.services.maintenance import Maintained, Plan, keep_maintained, maintain, roll_up_recent
 from app.store import retention, rollups
 from app.store.models import ConnectorDaily, ConnectorHourly, Observation, Rollup
-from app.store.partitions import HOURS, OBSERVATIONS, TOKENS, Partitioned, ensure_partitions, make_partition
+from app.store.partitions import HOURS, OBSERVATIONS, PACKED, TOKENS, Partitioned, ensure_partitions, make_partition
 from tests.services.reporting import check_token, issue, report
 from tests.serving import until
 from tests.store.rollup_model import Moment, observation
@@ -326,8 +326,8 @@ def test_what_is_past_its_retention_is_dropped_and_nothing_else(plan: Plan, clon
     ):
         (kept if keep else gone).append(older(plan, table, today - timedelta(days=age), clone_engine))
     assert sorted(done(maintain(plan)).dropped) == sorted(gone)
-    left = [name for table in (OBSERVATIONS, TOKENS, HOURS) for name in attached(clone_engine, table.table)]
-    assert set(kept) <= set(left)
+    left = [name for table in (PACKED, TOKENS, HOURS) for name in attached(clone_engine, table.table)]
+    assert {name.replace("observation", "packed_observation") for name in kept} <= set(left)
     assert not set(gone) & set(left)
     assert done(maintain(plan)).dropped == ()
 
@@ -347,12 +347,41 @@ def test_observations_are_rolled_up_before_they_are_dropped(plan: Plan, clone_en
     long = Plan(**{name: getattr(plan, name) for name in Plan.__slots__} | {"observation_retention": 40 * DAY})
     done(maintain(long))
     rolled = contents(clone_engine)
-    assert done(maintain(plan)).dropped == (f"observation_{at:%Y%m%d}",)
+    assert done(maintain(plan)).dropped == (f"packed_observation_{at:%Y%m%d}",)
     assert hours(clone_engine)[at]["observations"] == days(clone_engine)[midnight(31)]["observations"] == 2
     done(maintain(long))
     assert [row for row in contents(clone_engine) if row["starts_at"] < midnight(1)] == [
         row for row in rolled if row["starts_at"] < midnight(1)
     ], "what cannot be computed any more stays"
+
+
+def test_days_that_are_over_for_some_time_are_packed(plan: Plan, clone_engine: sa.Engine) -> None:
+    """Three days stay as they are: recent hours are rolled up again and again, and compared with the day before."""
+    ages = (31, 30, 5, 4, 3, 1)
+    for ago in ages:
+        older(plan, OBSERVATIONS, midnight(ago).date(), clone_engine)
+    observe(clone_engine, *(midnight(ago) + HOUR for ago in ages))
+    maintained = done(maintain(plan))
+    assert maintained.packed == tuple(midnight(ago).date() for ago in (30, 5, 4))
+    assert maintained.dropped == (f"observation_{midnight(31):%Y%m%d}",), "and nothing is packed to be dropped"
+    rolled = contents(clone_engine)
+    again = done(maintain(plan))
+    assert (again.packed, again.dropped, again.days) == ((), (), 0)
+    assert again.hours <= 2
+    assert [row for row in contents(clone_engine) if row["starts_at"] < midnight(1)] == [
+        row for row in rolled if row["starts_at"] < midnight(1)
+    ]
+
+
+def test_what_comes_late_to_a_packed_day_is_included(plan: Plan, clone_engine: sa.Engine) -> None:
+    at = midnight(8) + HOUR
+    older(plan, OBSERVATIONS, at.date(), clone_engine)
+    observe(clone_engine, at, at + timedelta(minutes=1))
+    assert done(maintain(plan)).packed == (at.date(),)
+    observe(clone_engine, at + timedelta(minutes=30), version=3)
+    assert done(maintain(plan)).hours >= 1
+    assert hours(clone_engine)[at]["observations"] == days(clone_engine)[midnight(8)]["observations"] == 3
+    assert hours(clone_engine)[at]["records_delta"] == 2
 
 
 def test_an_hour_is_not_counted_again_without_the_day_before_it(plan: Plan, clone_engine: sa.Engine) -> None:

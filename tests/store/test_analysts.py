@@ -19,9 +19,11 @@ from app.store.engine import make_engine, transact
 from app.store.partitions import ensure_partitions
 from tests.roles import applied, connected, grant, owner
 from tests.services.reporting import issue, report, send
+from tests.store.packed import copy_observations, make_days, pack_days
 from tests.tenants import add_tenant
 
 TENANTS = ("acme", "umbrella")
+PACKED = timedelta(days=10)  # before now are those observations that are
 SECRET = "zirconium"  # in whatever text of umbrella's there is
 VIEWS = (
     *("connector_current", "connector_history", "connector_hourly", "connector_daily", "connector_availability"),
@@ -60,7 +62,12 @@ def database(module_clone: str) -> Iterator[str]:
     engine = make_engine(module_clone)
     for tenant in TENANTS:
         fill(engine, tenant)
+    long_ago = datetime.now(UTC) - PACKED
+    make_days(engine, long_ago.date(), long_ago.date() + timedelta(days=1))
+    with engine.begin() as connection:
+        copy_observations(connection, PACKED)
     engine.dispose()
+    assert pack_days(module_clone, long_ago, long_ago + timedelta(days=2))
     with applied(module_clone):
         with owner(module_clone) as connection:
             connection.execute(ROLLUP)

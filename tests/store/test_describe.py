@@ -3,6 +3,7 @@
 import json
 import random
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,9 +14,10 @@ import sqlalchemy as sa
 from app.domain.names import Address
 from app.domain.token import TokenId
 from app.store import tokens
-from app.store.engine import run, statement
+from app.store.engine import make_engine, run, statement
 from app.store.models import Connector, ConnectorEpoch, Observation
 from tests.services.reporting import issue, report
+from tests.store.packed import keep_packed, pack_rows
 from tests.tenants import add_tenant
 
 START = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
@@ -28,6 +30,16 @@ _UNUSED = {
     **dict.fromkeys(("num_transport_errors", "num_parse_errors"), 0),
     **dict.fromkeys(("end_of_input", "paused", "barrier"), False),
 }
+
+
+@pytest.fixture(scope="module")
+def engine(module_clone: str) -> Iterator[sa.Engine]:
+    """An engine on a database of this module's."""
+    engine = make_engine(module_clone)
+    with engine.begin() as connection:
+        keep_packed(connection)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -78,12 +90,16 @@ def some_history(rng: random.Random) -> list[Row]:
     return [*history[dropped:], (at, 2, 9)]
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["rows", "packed"])
 @pytest.mark.parametrize("seed", range(150))
-def test_halving_finds_what_reading_everything_does(engine: sa.Engine, token: TokenId, seed: int) -> None:
+def test_halving_finds_what_reading_everything_does(engine: sa.Engine, token: TokenId, seed: int, packed: bool) -> None:
     rng = random.Random(seed)
     history = some_history(rng)
     until = history[-1][0]
     write(engine, token.connector_id, history, until, ended=rng.random() < 0.5)
+    if packed:
+        with engine.begin() as connection:
+            pack_rows(connection, token.connector_id, rng.choice(history)[0].date() + timedelta(days=rng.randint(0, 1)))
     _, known = run(engine, lambda connection: tokens.describe(connection, token, None))
     assert known is not None
     incomplete = [at for at, epoch, done in history if epoch == 1 and done < 3]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from app.store.engine import make_engine, run, statement, transact
 from app.store.partitions import ensure_partitions
 from tests.roles import PASSWORD, applied, connected, drop, grant, login, owner
 from tests.services.reporting import check_token, issue, report, send
+from tests.store.packed import make_days
 
 ADDRESS = Address(tenant_id("default"), "demo", "orders", "billing")
 
@@ -209,18 +210,22 @@ def test_the_app_cannot_become_the_owner(app: sa.Engine, database: tuple[str, ro
 def test_the_app_keeps_rollups_and_leaves_partitions_to_the_owner(database: tuple[str, roles.Names]) -> None:
     url, names = database
     made = "SELECT inhrelid FROM pg_inherits WHERE inhparent = 'observation'::regclass ORDER BY 1"
-    before = told(url, made)
     with owner(url) as connection:
         connection.exec_driver_sql("CREATE TABLE observation_20010101 (LIKE observation)")  # past its retention
+    week_ago = datetime.now(UTC).date() - timedelta(days=7)
+    engine = make_engine(url)
+    make_days(engine, week_ago)
+    engine.dispose()
+    before = told(url, made)
     app = login(url, names.app)
     ensure_partitions(app, days_ahead=3)
     done = maintain(Plan.of(Config(), app))
     assert done is not None
-    assert (done.dropped, done.hours > 0) == ((), True)
+    assert (done.dropped, done.packed, done.hours > 0) == ((), (), True)
     assert told(url, made) == before
     done = maintain(Plan.of(Config(), url))
     assert done is not None
-    assert done.dropped == ("observation_20010101",)
+    assert (done.dropped, done.packed) == (("observation_20010101",), (week_ago,))
 
 
 HOT: dict[str, dict[str, Any]] = {

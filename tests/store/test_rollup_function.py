@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from app.domain.names import Address
 from app.store import models
+from app.store.engine import make_engine
 from app.store.partitions import OBSERVATIONS, make_partition
+from tests.store.packed import keep_packed, pack_rows
 from tests.store.rollup_model import MINUTE, Moment, observation, rolled_up
 from tests.store.test_activity import add_pipeline, stored
 from tests.tenants import add_tenant
@@ -71,10 +73,13 @@ def moments(draw: st.DrawFn, at: datetime, version: int, epoch: int) -> Moment:
 
 
 @pytest.fixture(scope="module")
-def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
+def connection(module_clone: str) -> Iterator[sa.Connection]:
     """Rolled back; the tests tell their connectors apart."""
+    engine = make_engine(module_clone)
     with engine.connect() as connection:
+        keep_packed(connection)
         yield connection
+    engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +126,26 @@ def same(told: dict[datetime, Any], expected: dict[datetime, dict[str, Any]]) ->
 
 
 @settings(max_examples=200)
-@given(life=lives(), hours_in=st.integers(-3, 120), step=st.sampled_from([60, 60, 15, 1440]), steps=st.integers(1, 8))
+@given(
+    life=lives(),
+    packed_days=st.sampled_from([0, 1, 2, 3, 4, 5, 40]),
+    hours_in=st.integers(-3, 120),
+    step=st.sampled_from([60, 60, 15, 1440]),
+    steps=st.integers(1, 8),
+)
 def test_it_says_what_the_model_says_of_every_life(
-    connection: sa.Connection, tenant: uuid.UUID, life: list[Moment], hours_in: int, step: int, steps: int
+    connection: sa.Connection,
+    tenant: uuid.UUID,
+    life: list[Moment],
+    packed_days: int,
+    hours_in: int,
+    step: int,
+    steps: int,
 ) -> None:
+    """However much of it is packed."""
     connector = add_connector(connection, tenant)
     live(connection, connector, life)
+    pack_rows(connection, connector, START.date() + timedelta(days=packed_days))
     length = timedelta(minutes=step)
     since = START + timedelta(days=hours_in // 24) if step == 1440 else START + timedelta(hours=hours_in)
     span = since, since + steps * length, length
