@@ -11,7 +11,7 @@ from app.store.models import Observation
 from app.store.packing import pack, packing
 from app.store.partitions import OBSERVATIONS, make_partition
 
-DAY: sa.ColumnElement[date] = sa.cast(sa.func.timezone("UTC", Observation.recorded_at), sa.Date)
+recorded_on: sa.ColumnElement[date] = sa.cast(sa.func.timezone("UTC", Observation.recorded_at), sa.Date)
 
 
 def make_days(engine: sa.Engine, *days: date) -> None:
@@ -42,11 +42,12 @@ def keep_packed(connection: sa.Connection) -> None:
 
 def pack_rows(connection: sa.Connection, connector: UUID, until: date) -> None:
     """Packs the connector's observations of all days before, by the statement that packs partitions."""
-    of_it = sa.select(Observation).where(Observation.connector_id == connector, until > DAY)
-    for day in connection.scalars(sa.select(DAY).where(Observation.connector_id == connector, until > DAY).distinct()):
-        of_day = of_it.where(day == DAY).compile(connection, compile_kwargs={"literal_binds": True})
+    packed = sa.and_(Observation.connector_id == connector, recorded_on < until)
+    for day in connection.scalars(sa.select(recorded_on).where(packed).distinct()).all():
+        of_it = sa.select(Observation).where(packed, recorded_on == day)
+        of_day = of_it.compile(connection, compile_kwargs={"literal_binds": True})
         connection.exec_driver_sql(f"CREATE TEMP TABLE of_the_day AS {of_day}")
         parameters = {"day": day, "connectors": [connector]}
         connection.execute(packing("of_the_day", "packed_observation_always"), parameters)
         connection.exec_driver_sql("DROP TABLE of_the_day")
-    connection.execute(sa.delete(Observation).where(Observation.connector_id == connector, until > DAY))
+    connection.execute(sa.delete(Observation).where(packed))
