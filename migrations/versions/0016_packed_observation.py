@@ -356,7 +356,7 @@ def upgrade() -> None:
         "packed_observation",
         sa.Column("connector_id", sa.Uuid(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_completed_version", sa.BigInteger(), nullable=False),
         *(sa.Column(name, ARRAY(kind), nullable=False) for name, kind in _COLUMNS.items()),

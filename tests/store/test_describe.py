@@ -15,7 +15,7 @@ from app.domain.names import Address
 from app.domain.token import TokenId
 from app.store import tokens
 from app.store.engine import make_engine, run, statement
-from app.store.models import Connector, ConnectorEpoch, Observation
+from app.store.models import CompletionToken, Connector, ConnectorEpoch, Observation
 from tests.services.reporting import issue, report
 from tests.store.packed import keep_packed, pack_rows
 from tests.tenants import add_tenant
@@ -72,6 +72,8 @@ def write(engine: sa.Engine, connector: UUID, history: list[Row], until: datetim
         connection.execute(sa.delete(Observation).where(Observation.connector_id == connector))
         if rows:
             connection.execute(sa.insert(Observation), [row | _UNUSED for row in rows])
+        issued = sa.update(CompletionToken).where(CompletionToken.connector_id == connector)
+        connection.execute(issued.values(issued_at=START))
         epoch = sa.update(ConnectorEpoch).where(ConnectorEpoch.connector_id == connector)
         connection.execute(epoch.values(started_at=START, **epoch_end))
         row = sa.update(Connector).where(Connector.id == connector)
@@ -106,6 +108,13 @@ def test_halving_finds_what_reading_everything_does(engine: sa.Engine, token: To
     complete = [at for at, epoch, done in history if epoch == 1 and done >= 3]
     assert known.last_incomplete == max(incomplete, default=None)
     assert known.first_complete == min(complete, default=until)
+    assert completed_by(engine, token) == known.first_complete, "analysts are told the same"
+
+
+def completed_by(engine: sa.Engine, token: TokenId) -> Any:
+    told = "SELECT completed_by FROM reporting.token WHERE connector_id = :connector AND token_id = :token"
+    with engine.connect() as connection:
+        return connection.scalars(sa.text(told), {"connector": token.connector_id, "token": token.id}).one()
 
 
 def test_it_reads_few_observations_however_many_there_are(engine: sa.Engine, token: TokenId) -> None:

@@ -109,6 +109,7 @@ def test_every_value_comes_back_as_it_was(clone: str, clone_engine: sa.Engine) -
     before = observed(clone_engine)
     assert pack_it(clone)
     assert (rows(clone_engine), observed(clone_engine)) == (1, before)
+    assert read(clone_engine, "SELECT version FROM packed_observation") == [([1, 2, 3, 4, 5],)]
 
 
 def test_a_row_holds_so_many_and_knows_what_is_newest_in_it(clone: str, clone_engine: sa.Engine, day: date) -> None:

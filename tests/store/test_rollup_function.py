@@ -166,6 +166,22 @@ def test_the_hours_add_up_to_the_days(connection: sa.Connection, tenant: uuid.UU
         assert sums[0] == sums[1], name
 
 
+@pytest.mark.parametrize("packed_days", range(4))
+def test_the_newest_one_before_is_found_on_whatever_day(
+    connection: sa.Connection, tenant: uuid.UUID, packed_days: int
+) -> None:
+    """Also on that which began a day before, in the hours that are before it."""
+    connector = add_connector(connection, tenant)
+    times = (timedelta(hours=1), timedelta(hours=26), timedelta(hours=27), timedelta(hours=58))
+    live(
+        connection, connector, [Moment(at=START + at, version=n + 1, total_records=10**n) for n, at in enumerate(times)]
+    )
+    pack_rows(connection, connector, START.date() + timedelta(days=packed_days))
+    hour = START + times[-1]
+    (row,) = told(connection, connector, hour, hour + timedelta(hours=1), timedelta(hours=1)).values()
+    assert row["records_delta"] == 1000 - 100
+
+
 def test_what_has_not_happened_yet_is_not_counted(connection: sa.Connection, tenant: uuid.UUID) -> None:
     connector = add_connector(connection, tenant)
     now = connection.scalars(sa.select(sa.func.now())).one()

@@ -2,19 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Date,
-    DateTime,
-    Index,
-    Integer,
-    Table,
-    Uuid,
-    text,
-)
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Column, Date, DateTime, Index, Table, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.models.base import Base, ConnectorKey, Count, Created, Json, Records, Timestamp
@@ -45,7 +33,7 @@ packed_observation = Table(
     Base.metadata,
     Column("connector_id", Uuid, primary_key=True),
     Column("day", Date, primary_key=True),
-    Column("number", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
     Column("last_at", DateTime(timezone=True), nullable=False),
     Column("last_completed_version", BigInteger, nullable=False),
     *(
