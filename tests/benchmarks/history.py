@@ -11,6 +11,9 @@ import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,12 +27,12 @@ from app.services import maintenance
 from app.store import schema
 from app.store.engine import make_engine
 from app.store.history import read_history
-from app.store.partitions import OBSERVATIONS
+from app.store.partitions import PACKED
 from app.store.retention import drop_expired
 from app.store.rollups import Bucket, Grain, roll_up
 from tests.benchmarks import questions
 from tests.benchmarks.measure import taking
-from tests.benchmarks.observations import CONNECTORS, KEEP_EVERY, PER_DAY, add_connectors, fill, report
+from tests.benchmarks.observations import CONNECTORS, KEEP_EVERY, PER_DAY, add_connectors, fill, pack_old, report
 
 
 def main() -> None:
@@ -47,25 +50,38 @@ def main() -> None:
             with taking() as seconds:
                 fill(engine, url, days)
             _say("loading", f"{CONNECTORS * PER_DAY * days:,} observations in {seconds():.0f} s", "")
-            _say("size", *size(engine))
             _say("rollup", *rollup(engine, days))
+            _say("packing", *packing(engine, url, days))
+            _say("size", *size(engine, days))
             _say("charts", *charts(engine, days))
             _say("questions", *questions_asked(url, days))
-            _say("retention", *retention(engine, days))
+            _say("retention", *retention(engine, url, days))
 
 
-def size(engine: sa.Engine) -> tuple[str, str]:
-    """Bytes an observation, of the table and of its index."""
+def packing(engine: sa.Engine, url: str, days: int) -> tuple[str, str]:
+    """All days that are over for some time, but one."""
+    with taking() as seconds:
+        packed = pack_old(engine, url, days, but=1)
+    return f"{seconds() / packed:.1f} s a day, {packed} of them", ""
+
+
+def size(engine: sa.Engine, days: int) -> tuple[str, str]:
+    """Bytes an observation, of tables and indexes: as it is recorded, packed, and of all together."""
+    told = []
+    in_all = 0
     with engine.connect() as connection:
-        row = connection.execute(
-            sa.text(
-                "SELECT sum(pg_table_size(inhrelid)) AS rows, sum(pg_indexes_size(inhrelid)) AS keys,"
-                " (SELECT count(*) FROM observation) AS count"
-                " FROM pg_inherits WHERE inhparent = 'observation'::regclass"
-            )
-        ).one()
-    each = [float(row.rows / row.count), float(row.keys / row.count)]
-    return f"{sum(each):.0f} bytes an observation: {each[0]:.0f} in the table, {each[1]:.0f} in its index", "150"
+        for table, counted in (("observation", "count(*)"), ("packed_observation", "sum(cardinality(version))")):
+            row = connection.execute(
+                sa.text(
+                    "SELECT sum(pg_table_size(inhrelid)) AS rows, sum(pg_indexes_size(inhrelid)) AS keys,"
+                    f" (SELECT {counted} FROM {table}) AS count"
+                    f" FROM pg_inherits WHERE inhparent = '{table}'::regclass"
+                )
+            ).one()
+            each = [float(row.rows / row.count), float(row.keys / row.count)]
+            told.append(f"{table} {sum(each):.0f}: {each[0]:.0f} in the table, {each[1]:.0f} in its index")
+            in_all += row.rows + row.keys
+    return f"{in_all / (CONNECTORS * PER_DAY * days):.0f} bytes an observation ({'; '.join(told)})", "150"
 
 
 def rollup(engine: sa.Engine, days: int) -> tuple[str, str]:
@@ -123,28 +139,49 @@ def _midnight(days_ago: int) -> datetime:
     return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_ago)
 
 
-def retention(engine: sa.Engine, days: int) -> tuple[str, str]:
-    """A day dropped while others report: how long it takes, and how long the slowest of their reports does."""
-    addresses = add_connectors(engine)[:8]
-    slowest: list[float] = []
-    stop = threading.Event()
-    threads = [threading.Thread(target=_report_until, args=(engine, each, stop, slowest)) for each in addresses[:4]]
+def retention(engine: sa.Engine, url: str, days: int) -> tuple[str, str]:
+    """A day packed and another dropped while others report: how long each takes, and the slowest of their reports."""
+    with reporting(engine) as slowest:
+        with taking() as packing:
+            assert pack_old(engine, url, days) == 1
+        during_packing = slowest.told()
+        slowest.taken.clear()
+        with maintenance._turn(url) as connection, taking() as dropping:
+            assert connection is not None
+            assert len(drop_expired(connection, PACKED, datetime.now(UTC) - timedelta(days=days - 1))) == 1
+    return f"{dropping():.2f} s; {slowest.told()}; to pack one: {packing():.1f} s; {during_packing}", "1 s"
+
+
+@dataclass
+class Slowest:
+    """Reports, and how long the slowest of them took, in seconds."""
+
+    before: float = 0.0
+    taken: list[float] = field(default_factory=list)
+
+    def told(self) -> str:
+        return (
+            f"the slowest report took {1000 * max(self.taken):.0f} ms meanwhile,"
+            f" {1000 * self.before:.0f} ms in the two seconds before"
+        )
+
+
+@contextmanager
+def reporting(engine: sa.Engine) -> Iterator[Slowest]:
+    """Four report without a pause from two seconds before to half a second after."""
+    slowest, stop = Slowest(), threading.Event()
+    addresses = add_connectors(engine)[:4]
+    threads = [threading.Thread(target=_report_until, args=(engine, each, stop, slowest.taken)) for each in addresses]
     for thread in threads:
         thread.start()
     time.sleep(2)
-    before = max(slowest)
-    slowest.clear()
-    before_day = datetime.now(UTC) - timedelta(days=days - 1)
-    with maintenance._turn(engine.url.render_as_string(hide_password=False)) as connection:
-        assert connection is not None
-        with taking() as seconds:
-            dropped = drop_expired(connection, OBSERVATIONS, before_day)
+    slowest.before = max(slowest.taken)
+    slowest.taken.clear()
+    yield slowest
     time.sleep(0.5)
     stop.set()
     for thread in threads:
         thread.join()
-    told = f"{seconds():.2f} s for {len(dropped)} day; the slowest report took {1000 * max(slowest):.0f} ms meanwhile"
-    return f"{told}, {1000 * before:.0f} ms in the two seconds before", "1 s"
 
 
 def recording(engine: sa.Engine, rounds: int = 40) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from app.domain.position import Position
 from app.services import maintenance
 from app.services.report import Addressed, record
 from app.store.engine import transact
+from app.store.packing import pack
 from app.store.partitions import HOURS, OBSERVATIONS, TOKENS, make_partition
 from tests.tenants import add_tenant
 
@@ -50,6 +51,16 @@ def fill(engine: sa.Engine, url: str, days: int) -> None:
                     make_partition(connection, table, period, in_use=False)
         _copy(url, script.format(**_values(days, number, day)))
     _run(engine, "VACUUM (ANALYZE) observation")
+
+
+def pack_old(engine: sa.Engine, url: str, days: int, *, but: int = 0) -> int:
+    """Packs those days of them that maintenance would have packed, but so many; answers how many it has packed."""
+    now = datetime.now(UTC)
+    with maintenance._turn(url) as connection:
+        assert connection is not None
+        packed = pack(connection, now - timedelta(days=days), now - maintenance._PACKED_AFTER - timedelta(days=but))
+    _run(engine, "VACUUM (ANALYZE) packed_observation")
+    return len(packed)
 
 
 def add_happenings(engine: sa.Engine, days: int) -> None:
