@@ -317,6 +317,15 @@ def test_a_role_that_was_dropped_is_made_again_with_all_that_it_may(clone: str) 
         assert catalogue(clone) == before
 
 
+def test_what_the_app_calls_it_may_read_before_the_grants_are_renewed(clone: str) -> None:
+    """The release before is still at work when a migration is done."""
+    with applied(clone) as names:
+        schema.downgrade(clone, "0015")
+        schema.upgrade(clone)
+        charted = "SELECT count(*) FROM connector_rollup(now() - interval '1 h', now(), '1 h', '10 s', NULL)"
+        assert told(login(clone, names.app), charted) == [0]
+
+
 def test_a_table_that_nobody_thought_of_is_closed(clone: str) -> None:
     with applied(clone) as names:
         with owner(clone) as connection:
