@@ -31,18 +31,21 @@ def pack(connection: Connection, since: datetime, before: datetime) -> list[date
         if not connection.scalar(OWNS):
             return []
         packed = {each.period for each in made(connection, PACKED) if each.attached}
-        days = [
-            each
-            for each in made(connection, OBSERVATIONS)
-            if each.attached and first <= each.period.first and each.period.end <= end and each.period not in packed
-        ]
+        observed = list(made(connection, OBSERVATIONS))
+    for left_over in [each for each in observed if each.period in packed and not each.attached]:
+        _drop(connection, left_over.name)
+    days = [
+        each
+        for each in observed
+        if each.attached and first <= each.period.first and each.period.end <= end and each.period not in packed
+    ]
     return [day.period.first for day in days if _pack_day(connection, day)]
 
 
 def _pack_day(connection: Connection, day: Made) -> bool:
     name = f"{PACKED.table}_{day.period.name}"
+    _drop(connection, name)  # of a run that did not get to its end
     with connection.begin():
-        connection.execute(text(f"DROP TABLE IF EXISTS {name}"))  # of a run that did not get to its end
         connection.execute(text(f"CREATE TABLE {name} (LIKE {PACKED.table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
     for connectors in _parts(connection, day):
         with connection.begin():
@@ -51,9 +54,13 @@ def _pack_day(connection: Connection, day: Made) -> bool:
         number = connection.scalar(text(f"SELECT sum(cardinality(version)) FROM {name}"))  # noqa: S608
     if not detach(connection, OBSERVATIONS, day.name, instead=lambda: _attach(connection, day, name, number or 0)):
         return False
-    with connection.begin():
-        connection.execute(text(f"DROP TABLE {day.name}"))
+    _drop(connection, day.name)
     return True
+
+
+def _drop(connection: Connection, name: str) -> None:
+    with connection.begin():
+        connection.execute(text(f"DROP TABLE IF EXISTS {name}"))
 
 
 def _parts(connection: Connection, day: Made) -> Iterator[list[UUID]]:

@@ -243,14 +243,18 @@ def test_a_day_in_use_is_left_to_the_next_run(
     assert (rows(clone_engine), len(observed(clone_engine))) == (1, 1)
 
 
-@pytest.mark.parametrize("dies_in", ["packing", "_attach"])
+@pytest.mark.parametrize("dies_in", ["packing", "_attach", "_drop"])
 def test_what_a_crash_left_undone_is_made_good(
     clone: str, clone_engine: sa.Engine, day: date, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
     observe(clone_engine, uuid4(), AT)
     before = observed(clone_engine)
 
-    def die(*_: Any) -> None:
+    does = getattr(packing, dies_in)
+
+    def die(*arguments: Any) -> Any:
+        if dies_in == "_drop" and arguments[1].startswith("packed"):
+            return does(*arguments)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(packing, dies_in, die)
@@ -258,8 +262,17 @@ def test_what_a_crash_left_undone_is_made_good(
         pack_it(clone)
     assert observed(clone_engine) == before
     monkeypatch.undo()
-    until(lambda: pack_it(clone) == [day])  # the server takes a moment to notice that a connection is gone
-    assert observed(clone_engine) == before
+    until(lambda: packs(clone))  # the server takes a moment to notice that a connection is gone
+    assert (rows(clone_engine), observed(clone_engine)) == (1, before)
+    assert read(clone_engine, f"SELECT to_regclass('observation_{day:%Y%m%d}')") == [(None,)]
+
+
+def packs(url: str) -> bool:
+    """Whether it is its turn."""
+    with maintenance._turn(url) as connection:
+        if connection is not None:
+            packing.pack(connection, AT, AT + DAY)
+        return connection is not None
 
 
 def test_what_is_not_asked_for_is_not_unpacked(clone: str, clone_engine: sa.Engine) -> None:
