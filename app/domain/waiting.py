@@ -31,9 +31,9 @@ class Standing:
 
 
 def easiest(needs: Collection[Need | None]) -> Need | None:
-    """A need that is settled as soon as one of these is, all of the same connector. None stands for what anything settles.
+    """A need that is settled as soon as one of these is, all of the same connector; None is settled by anything.
 
-    Of one epoch, it is settled by nothing else.
+    Where all are of one epoch, it is settled by nothing else.
     """
     first, *others = needs
     if not others:  # nearly always

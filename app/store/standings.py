@@ -16,8 +16,8 @@ def read(connection: Connection, needs: Mapping[UUID, Need | None]) -> list[Stan
     """Where those of the connectors stand whose need is settled, in no order; None is settled wherever it stands."""
     parameters = {
         "connectors": array(needs),
-        "epochs": array(need and need.epoch_number for need in needs.values()),
-        "bindings": array(need and need.binding for need in needs.values()),
+        "epochs": array(need.epoch_number if need else None for need in needs.values()),
+        "bindings": array(need.binding if need else None for need in needs.values()),
     }
     rows = connection.execute(statement("read_standings"), parameters)
     return [Standing(row.connector_id, row.epoch_number, row.completed_version) for row in rows]
