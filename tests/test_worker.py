@@ -173,3 +173,30 @@ def test_a_worker_may_open_as_many_files_as_its_connections_are(clone: str) -> N
         assert {hard for _, hard in limits} == {psutil.Process().rlimit(psutil.RLIMIT_NOFILE)[1]}
     finally:
         server.stop()
+
+
+WATCHED = """
+import gc
+from pathlib import Path
+from runpy import run_path
+globals().update(run_path({settings!r}))
+def post_worker_init(worker):
+    path = Path({directory!r}, str(worker.pid))
+    path.write_text(f"{{gc.get_threshold()[0]}} {{gc.get_freeze_count()}}")
+"""
+
+
+def test_a_worker_seldom_looks_for_garbage_and_never_in_what_it_has_loaded(clone: str, tmp_path: Path) -> None:
+    watched = tmp_path / "watched.conf.py"
+    watched.write_text(WATCHED.format(settings=str(SETTINGS), directory=str(tmp_path)))
+    command = [sys.executable, "-P", "-m", "gunicorn", "--config", str(watched)]
+    server = Server({"DATABASE_URL": clone, "ALLOW_UNSAFE_DATABASE": "1"}, command)
+    try:
+        for worker in server.workers():
+            told = tmp_path / str(worker.pid)
+            until(lambda: told.exists() and told.read_text() != "")  # noqa: B023 - called at once
+            after, frozen = map(int, told.read_text().split())
+            assert after == 20_000
+            assert frozen > 50_000
+    finally:
+        server.stop()

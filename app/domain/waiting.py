@@ -1,6 +1,6 @@
 """Waiting for tokens (design §2): what is waited for, what settles it, and when enough is settled."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
@@ -28,6 +28,20 @@ class Standing:
     def settles(self, need: Need) -> bool:
         """Whether a token with this need, of the same connector, can be in progress no longer."""
         return self.epoch_number != need.epoch_number or self.completed_version >= need.binding
+
+
+def easiest(needs: Collection[Need | None]) -> Need | None:
+    """A need that is settled as soon as one of these is, all of the same connector; None is settled by anything.
+
+    Where all are of one epoch, it is settled by nothing else.
+    """
+    first, *others = needs
+    if not others:  # nearly always
+        return first
+    known = [need for need in needs if need is not None]
+    if len(known) < len(needs) or len({need.epoch_number for need in known}) > 1:
+        return None
+    return min(known, key=lambda need: need.binding)
 
 
 class Until(Enum):

@@ -1,20 +1,25 @@
 """Where connectors stand, as it is notified when it changes and as it is looked up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, func
 
-from app.domain.waiting import Standing
+from app.domain.waiting import Need, Standing
 from app.store.engine import array, statement
 
 MOVED_CHANNEL = "tidemark_moved"
 """Where a report or a removal that moves a connector, or makes an event, notifies: ``id epoch version, …``."""
 
 
-def read(connection: Connection, connectors: Sequence[UUID]) -> list[Standing]:
-    """Where each of the connectors stands, in no order."""
-    rows = connection.execute(statement("read_standings"), {"connectors": array(connectors)})
+def read(connection: Connection, needs: Mapping[UUID, Need | None]) -> list[Standing]:
+    """Where those of the connectors stand whose need is settled, in no order; None is settled wherever it stands."""
+    parameters = {
+        "connectors": array(needs),
+        "epochs": array(need.epoch_number if need else None for need in needs.values()),
+        "bindings": array(need.binding if need else None for need in needs.values()),
+    }
+    rows = connection.execute(statement("read_standings"), parameters)
     return [Standing(row.connector_id, row.epoch_number, row.completed_version) for row in rows]
 
 

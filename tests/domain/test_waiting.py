@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from app.domain.errors import TidemarkError
 from app.domain.token import TokenRecord, TokenStatus, evaluate
-from app.domain.waiting import Need, Standing, Until, Verdict, verdict
+from app.domain.waiting import Need, Standing, Until, Verdict, easiest, verdict
 
 CONNECTOR = UUID(int=1)
 SMALL = st.integers(0, 4)
@@ -37,6 +37,15 @@ def test_a_standing_settles_just_what_is_in_progress_no_longer(
     )
     standing = Standing(CONNECTOR, current, completed)
     assert standing.settles(Need(CONNECTOR, epoch, binding)) is not in_progress(record)
+
+
+@given(bindings=st.sets(SMALL, min_size=1), epoch=st.integers(0, 2), completed=SMALL)
+def test_the_easiest_need_is_settled_just_when_one_of_them_is(bindings: set[int], epoch: int, completed: int) -> None:
+    needs = {Need(CONNECTOR, 1, binding) for binding in bindings}
+    found, standing = easiest(needs), Standing(CONNECTOR, epoch, completed)
+    assert found is not None
+    assert standing.settles(found) is any(standing.settles(need) for need in needs)
+    assert easiest({*needs, None}) is easiest({*needs, Need(CONNECTOR, 2, 1)}) is None
 
 
 @given(statuses=STATUSES)

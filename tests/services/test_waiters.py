@@ -1,9 +1,12 @@
 """Those who wait: woken by what settles their needs, by nothing that does not, and never left asleep."""
 
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from threading import Lock
 
 import pytest
@@ -19,7 +22,7 @@ from app.services.check import Checked
 from app.services.report import remove_connector
 from app.services.seats import Seats
 from app.services.wait import Outcome, WaitRequest, outcome_of, wait
-from app.services.waiters import Waiter, Waiters
+from app.services.waiters import _AT_A_TIME, Waiter, Waiters
 from app.store.engine import transact
 from tests.services.reporting import check_token, issue, report
 from tests.serving import until as eventually
@@ -325,6 +328,43 @@ def test_one_who_has_hung_up_is_forgotten(waits: Waits) -> None:
     gone.append(True)
     assert waits.statuses(waiting) == [IN_PROGRESS]
     assert waits.waiters._waiting == set()
+
+
+GREENLETS = """
+from gevent import monkey; monkey.patch_all()
+import gevent, socket, sys
+sys.path.insert(0, ".")
+from contextlib import ExitStack
+from app.services import waiters
+from tests.services.test_waiters import Seats, Woken
+registry = Woken(None, "postgresql+psycopg://", Seats(most=10**6, most_of_one=10**6))
+sending, receiving = socket.socketpair()
+looks, answered = [], []
+def server():
+    while receiving.recv(1):
+        answered.append(len(looks))
+def hung_up():
+    looks.append(None)
+    if len(looks) % waiters._AT_A_TIME == 1:
+        sending.sendall(b"x")
+    return False
+with ExitStack() as held:
+    for _ in range(10 * waiters._AT_A_TIME):
+        held.enter_context(registry.admit(None, hung_up))
+    gevent.spawn(server)
+    gevent.sleep(0.001)
+    registry._forget_the_gone()
+    print(*answered)
+"""
+
+
+def test_whoever_sends_something_is_heard_while_thousands_are_looked_after() -> None:
+    """Greenlets get their turn only when what waits for a socket gets it, which ``sleep(0)`` does not bring about."""
+    run = [sys.executable, "-W", "error", "-c", GREENLETS]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    heard_during = {int(looks) for looks in done.stdout.split()} - {10 * _AT_A_TIME}
+    assert len(heard_during) >= 3
 
 
 def test_when_the_process_ends_everybody_is_answered_as_things_stand(waits: Waits) -> None:

@@ -232,7 +232,7 @@ HOT: dict[str, dict[str, Any]] = {
     "check_token": {"tenants": "{}", "pipelines": "{}", "connectors": "{}", "tokens": "{}"},
     "issue_token": {"connectors": "{}", "pipelines": "{}", "issued_by": [], "hinted": "{}", "sampled_ahead": 2},
     "read_stats": {"connectors": "{}", "pipelines": "{}", "known": "{}"},
-    "read_standings": {"connectors": "{}"},
+    "read_standings": {"connectors": "{}", "epochs": "{}", "bindings": "{}"},
     "load_connectors": {"ids": "{}", "pipelines": "{}", "labels": [], "hurry": False},
     "update_connectors": {"rows": "[]"},
     "insert_connectors": {"rows": "[]"},
