@@ -18,6 +18,12 @@ OF_A_ROW = 1000
 _OF_A_TRANSACTION = 50_000
 _COLUMNS = [column.name for column in Observation.__table__.columns if column.name != "connector_id"]
 
+_UNANALYZED = ", ".join(f"ALTER {column} SET STATISTICS 0" for column in _COLUMNS if column != "version")
+"""So that ANALYZE need not look through all that is packed for frequent values: nobody has a condition on them.
+
+Of one column the planner has to know how many values a row has. A partition does not inherit that.
+"""
+
 
 def pack(connection: Connection, since: datetime, before: datetime) -> list[date]:
     """Packs the days from ``since`` on that were over by ``before``, the oldest first, and answers which.
@@ -47,6 +53,7 @@ def _pack_day(connection: Connection, day: Made) -> bool:
     _drop(connection, name)  # of a run that did not get to its end
     with connection.begin():
         connection.execute(text(f"CREATE TABLE {name} (LIKE {PACKED.table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
+        connection.execute(text(f"ALTER TABLE {name} {_UNANALYZED}"))
     for connectors in _parts(connection, day):
         with connection.begin():
             connection.execute(packing(day.name, name), {"day": day.period.first, "connectors": connectors})

@@ -128,6 +128,15 @@ def test_a_row_holds_so_many_and_knows_what_is_newest_in_it(clone: str, clone_en
     assert observed(clone_engine) == before
 
 
+def test_analyze_does_not_look_through_what_is_packed(clone: str, clone_engine: sa.Engine, day: date) -> None:
+    """Of all its arrays it looks at one."""
+    assert pack_it(clone) == [day]
+    for table in ("packed_observation", f"packed_observation_{day:%Y%m%d}"):
+        arrays = "attrelid = CAST(:table AS regclass) AND attnum > 0 AND attndims > 0"
+        looked_at = f"SELECT attname FROM pg_attribute WHERE {arrays} AND attstattarget IS DISTINCT FROM 0"  # noqa: S608
+        assert read(clone_engine, looked_at, table=table) == [("version",)]
+
+
 def test_in_many_transactions_nobody_is_left_out(
     clone: str, clone_engine: sa.Engine, day: date, monkeypatch: pytest.MonkeyPatch
 ) -> None:
