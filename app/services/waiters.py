@@ -102,6 +102,8 @@ class Waiters:
             for need in [need for need in groups if need is not None and standing.settles(need)]:
                 for waiter in groups.pop(need):
                     waiter.settle(need, lost=standing.epoch_number != need.epoch_number)
+            if not groups:
+                self._registry.pop(standing.connector_id, None)
 
     def _start(self) -> None:
         self._listener.start()

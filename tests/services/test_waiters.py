@@ -81,6 +81,7 @@ def test_a_waiter_is_woken_by_just_what_settles_enough(
                 s.connector_id == n.connector_id and s.epoch_number != n.epoch_number for s in told for n in needs
             )
             assert awake(waiter) == (lost or len(needs) - by.count(None) >= enough)
+            assert all(registry._registry.values()), "of whom nothing is waited for any more is not looked up"
     assert not registry._registry, "nothing is kept of one who has left"
 
 
@@ -319,6 +320,14 @@ def test_at_the_end_a_database_that_does_not_answer_is_told(waits: Waits, monkey
     monkeypatch.setattr(waits, "check_one", check)
     with pytest.raises(ServiceUnavailable):
         waits.start(TokenId(waits.address.id, uuid.uuid4()), seconds=0.1).result(LONG)
+
+
+def test_a_look_may_come_before_one_who_was_woken_has_left(waits: Waits) -> None:
+    with waits.waiters.admit(None, stays) as waiter:
+        waiter.need({Need(A, 1, 1)}, enough=1)
+        waits.waiters.tell(Standing(A, 1, 1))
+        waits.waiters._look()
+        assert awake(waiter)
 
 
 def test_one_who_has_hung_up_is_forgotten(waits: Waits) -> None:
