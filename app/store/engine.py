@@ -143,7 +143,7 @@ def translated() -> Iterator[None]:
 
 
 def run(engine: Engine, work: Callable[[Connection], T]) -> T:
-    """Runs one statement that commits by itself.
+    """Runs ``work``, each of whose statements commits by itself.
 
     A connection that turns out to be closed (the server was restarted) is replaced once, so ``work`` must be such
     that doing it twice does no harm. Raises ServiceUnavailable.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.errors import (
@@ -82,19 +82,24 @@ def write_pipeline(connection: Connection, tenant: UUID, pipeline: UUID, name: s
 
     A pipeline that leaves Stopped is a new incarnation, started now.
     """
-    new = insert(Pipeline).values(id=pipeline, tenant_id=tenant, name=name, status=status)
-    starts = (Pipeline.status == STOPPED) & (new.excluded.status != STOPPED)
-    upsert = new.on_conflict_do_update(
-        index_elements=[Pipeline.id],
-        set_={
-            "status": new.excluded.status,
-            "status_since": case((Pipeline.status != new.excluded.status, func.now()), else_=Pipeline.status_since),
-            "incarnation": case((starts, func.gen_random_uuid()), else_=Pipeline.incarnation),
-            "started_at": case((starts, func.now()), else_=Pipeline.started_at),
-        },
+    values = {"id": pipeline, "tenant_id": tenant, "name": name, "status": status}
+    # Not an upsert: that takes one unique index as its arbiter, and violates the other when two insert at once.
+    new = insert(Pipeline).values(values).on_conflict_do_nothing().returning(Pipeline.id)
+    if connection.scalar(new) is not None:
+        return True
+    starts = (Pipeline.status == STOPPED) & (literal(status) != STOPPED)
+    known = (
+        update(Pipeline)
+        .where(Pipeline.id == pipeline)
+        .values(
+            status=status,
+            status_since=case((Pipeline.status != status, func.now()), else_=Pipeline.status_since),
+            incarnation=case((starts, func.gen_random_uuid()), else_=Pipeline.incarnation),
+            started_at=case((starts, func.now()), else_=Pipeline.started_at),
+        )
     )
-    created = connection.scalar(upsert.returning(Pipeline.created_at == func.now()))
-    return bool(created)
+    connection.execute(known)
+    return False
 
 
 _PIPELINE = (

@@ -110,6 +110,9 @@ PAIRS = {
     "report that restores, removal": Pair(_FIRST, removing, (4, 5), given=removing),
     "pipeline stopped, issue": Pair(stopping_pipeline, issuing, (2, 1), shared=False, given=_FIRST),
     "pipeline stopped, first report": Pair(stopping_pipeline, _FIRST, (2, 5), known="", shared=False),
+    "pipeline stopped, the same": Pair(
+        stopping_pipeline, stopping_pipeline, (2, 2), known="", shared=False, mirrored=True
+    ),
     "partition dropped, check": Pair(
         dropping_partition, checking(), (4, 1), given=old_partition_given, holds=token_outlives_it
     ),

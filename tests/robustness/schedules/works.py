@@ -13,7 +13,7 @@ from app.domain.status import ConnectorError, ErrorKind, Metrics, Recording, Sta
 from app.domain.token import TokenId
 from app.services.report import Addressed, record, remove_connector
 from app.store import partitions, status
-from app.store.engine import transact
+from app.store.engine import run, transact
 from tests.robustness.schedules.scene import RETENTION, TENANT, Scene
 from tests.services.reporting import issue
 from tests.store.test_partitions import put_back
@@ -67,7 +67,7 @@ def checking(retention: timedelta = RETENTION) -> Work:
 def stopping_pipeline(scene: Scene) -> bool:
     address = scene.address()
     write = status.write_pipeline
-    return transact(scene.engine, lambda c: write(c, TENANT, address.pipeline_id, scene.pipeline, "Stopped"))
+    return run(scene.engine, lambda c: write(c, TENANT, address.pipeline_id, scene.pipeline, "Stopped"))
 
 
 def making_partitions(scene: Scene) -> None:
