@@ -9,7 +9,7 @@
 # crash-test  kills the server and its database for MINUTES and judges what clients saw; SEED plays its choices again
 #
 # PYTHON names the interpreter to build .venv with, `make test ARGS="-k frontier"` passes arguments on; without any, three
-# processes share the test files, because most tests wait most of the time.
+# processes share the test files (those of TESTS, or all), because most tests wait most of the time.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -24,7 +24,7 @@ run: .venv/.installed-run
 	@exec $(BIN)/tidemark run
 
 test: .venv/.installed-dev
-	@exec $(BIN)/pytest $(or $(ARGS),--numprocesses=3 --dist=loadfile --no-loadscope-reorder)
+	@exec $(BIN)/pytest $(or $(ARGS),--numprocesses=3 --dist=loadfile --no-loadscope-reorder $(TESTS))
 
 # Squawk reads what each migration would send. alembic's own table is left out, and no statement time-out is asked for:
 # building an index CONCURRENTLY or validating a constraint rightly takes as long as the table is big.
