@@ -67,7 +67,7 @@ def test_maintain_rolls_up_and_says_so(clone: str, clone_engine: sa.Engine) -> N
     report(clone_engine, ADDRESS, 0, received=1, completed=1)
     maintained = tidemark(clone, "maintain")
     assert (maintained.returncode, maintained.stderr) == (0, "")
-    assert re.fullmatch(r"Rolled up: [12] hours, [01] days\. Packed: nothing\. Dropped: nothing\.\n", maintained.stdout)
+    assert re.fullmatch(r"Rolled up: hours [12], days [01]\. Packed: nothing\. Dropped: nothing\.\n", maintained.stdout)
     with clone_engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT sum(observations) FROM connector_hourly")) == 1
         assert connection.scalar(

@@ -38,7 +38,10 @@ def collect(file: Path) -> None:
 @click.command()
 @click.option("--forever", is_flag=True, help="Go on with it, every few minutes, until stopped.")
 def maintain(forever: bool) -> None:
-    """Roll up what is recorded, and drop what is past its retention, as servers and collectors do by themselves."""
+    """Roll up what is recorded, pack days that are over, and drop what is past its retention.
+
+    Servers and collectors do so by themselves.
+    """
     config = configuration()
     with database(config) as url:
         if forever:
@@ -50,4 +53,4 @@ def maintain(forever: bool) -> None:
         click.echo("Somebody else is at it.")
         return
     packed, dropped = (", ".join(map(str, each)) or "nothing" for each in (done.packed, done.dropped))
-    click.echo(f"Rolled up: {done.hours} hours, {done.days} days. Packed: {packed}. Dropped: {dropped}.")
+    click.echo(f"Rolled up: hours {done.hours}, days {done.days}. Packed: {packed}. Dropped: {dropped}.")
