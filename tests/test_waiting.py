@@ -1,5 +1,6 @@
 """Those who wait, over the wire: what they cost others, and what becomes of them when somebody goes away."""
 
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +58,31 @@ def waiting(server: Server, token: str, number: int) -> Iterator[Waits]:
         yield started
 
 
+def filling(server: Server, path: str, places: int, stack: ExitStack) -> list[socket.socket]:
+    """The connections of those who sleep there, in all places; some come too many, and whoever found none is gone."""
+    address = urlsplit(server.base)
+    connections = [
+        stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=2 * LONG))
+        for _ in range(places + 5)
+    ]
+    for connection in connections:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    until(lambda: len(_answered(connections)) == 5)
+    late = _answered(connections)
+    assert {first_line(connection) for connection in late} == {b"HTTP/1.1 429 TOO MANY REQUESTS"}
+    for connection in late:
+        connection.close()
+    return [connection for connection in connections if connection not in late]
+
+
+def _answered(connections: list[socket.socket]) -> list[socket.socket]:
+    return select.select(connections, [], [], 0)[0]
+
+
+def first_line(connection: socket.socket) -> bytes:
+    return connection.recv(65536).partition(b"\r\n")[0]
+
+
 def statuses(waits: Waits) -> set[int]:
     return {wait.result().status_code for wait in waits}
 
@@ -76,33 +102,26 @@ def test_sleepers_leave_room_for_others_and_are_all_woken(clone: str) -> None:
 def test_two_hundred_sleepers_starve_nobody(clone: str) -> None:
     """As many as may, of one process; those who come too late are told so at once, and all others are answered."""
     with serving(clone, WORKER_CONNECTIONS="250", MAX_WAITS="200") as server, ExitStack() as stack:
-        path, address = f"{STATUS}?token={server.token()}&wait=", urlsplit(server.base)
-        sleepers = [
-            stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=2 * LONG))
-            for _ in range(200)
-        ]
-        for sleeper in sleepers:
-            sleeper.sendall(f"GET {path}{LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        until(lambda: server.get(f"{path}0.001").status_code == 429)
+        path = f"{STATUS}?token={server.token()}&wait={LONG}"
+        sleepers = filling(server, path, 200, stack)
         for asked in ("/healthz", "/readyz", f"{CONNECTOR}/stats", "/v0/config") * 25:
             assert server.get(asked).status_code == 200
         with ThreadPoolExecutor(20) as late:
-            refused = list(late.map(lambda _: server.get(f"{path}{LONG}"), range(40)))
+            refused = list(late.map(lambda _: server.get(path), range(40)))
         assert {answer.status_code for answer in refused} == {429}
         assert all("Retry-After" in answer.headers for answer in refused)
         report(server)
         report(server)
-        assert {sleeper.recv(65536).partition(b"\r\n")[0] for sleeper in sleepers} == {b"HTTP/1.1 200 OK"}
+        assert {first_line(sleeper) for sleeper in sleepers} == {b"HTTP/1.1 200 OK"}
 
 
 def test_one_who_hangs_up_makes_room_for_another(clone: str) -> None:
-    with serving(clone, MAX_WAITS="1") as server:
-        path, address = f"{STATUS}?token={server.token()}&wait=", urlsplit(server.base)
-        with socket.create_connection((address.hostname, address.port)) as connection:
-            connection.sendall(f"GET {path}{LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            until(lambda: server.get(f"{path}0.01").status_code == 429)
-            time.sleep(2.5)
-            assert server.get(f"{path}0.01").status_code == 429, "one who keeps the line open is not forgotten"
+    with serving(clone, MAX_WAITS="1") as server, ExitStack() as stack:
+        path = f"{STATUS}?token={server.token()}&wait="
+        (connection,) = filling(server, f"{path}{LONG}", 1, stack)
+        time.sleep(2.5)
+        assert server.get(f"{path}0.01").status_code == 429, "one who keeps the line open is not forgotten"
+        connection.close()
         until(lambda: server.get(f"{path}0.01").status_code == 202)
 
 
