@@ -184,7 +184,7 @@ def test_a_deadlock_is_tried_again(clone_engine: sa.Engine) -> None:
         thread.join()
     with clone_engine.connect() as connection:
         assert list(connection.scalars(sa.text("SELECT n FROM pair"))) == [2, 2]
-    assert len(tries) == 3
+    assert len(tries) >= 3  # more, where the one that has failed is back at its row before the other has taken it
 
 
 def test_a_defect_is_not_called_unavailable(engine: sa.Engine) -> None:
