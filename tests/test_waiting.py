@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from app.services.waiters import RECHECK_SECONDS
 from tests.robustness.cluster import Cluster, cluster
 from tests.serving import CONNECTOR, Server, until
 
@@ -60,14 +61,14 @@ def waiting(server: Server, token: str, number: int) -> Iterator[Waits]:
 
 def filling(server: Server, path: str, places: int, stack: ExitStack) -> list[socket.socket]:
     """The connections of those who sleep there, in all places; some come too many, and whoever found none is gone."""
-    address = urlsplit(server.base)
+    address, too_many = urlsplit(server.base), 5
     connections = [
         stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=2 * LONG))
-        for _ in range(places + 5)
+        for _ in range(places + too_many)
     ]
     for connection in connections:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    until(lambda: len(_answered(connections)) == 5)
+    until(lambda: len(_answered(connections)) == too_many)
     late = _answered(connections)
     assert {first_line(connection) for connection in late} == {b"HTTP/1.1 429 TOO MANY REQUESTS"}
     for connection in late:
@@ -119,7 +120,7 @@ def test_one_who_hangs_up_makes_room_for_another(clone: str) -> None:
     with serving(clone, MAX_WAITS="1") as server, ExitStack() as stack:
         path = f"{STATUS}?token={server.token()}&wait="
         (connection,) = filling(server, f"{path}{LONG}", 1, stack)
-        time.sleep(2.5)
+        time.sleep(2.5 * RECHECK_SECONDS)  # whoever has gone is found within one
         assert server.get(f"{path}0.01").status_code == 429, "one who keeps the line open is not forgotten"
         connection.close()
         until(lambda: server.get(f"{path}0.01").status_code == 202)

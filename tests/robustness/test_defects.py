@@ -44,7 +44,8 @@ def search(url: str, tally: Counter[str]) -> None:
     """Plays until it finds something, and raises that.
 
     One of those who wait may be answered a moment sooner or later when hypothesis plays again what it found. It tells
-    of it all the same, as a FlakyFailure, or, if led elsewhere, of nothing: only then is everything played once more.
+    of it all the same, as a FlakyFailure. Once it found that the second game drew otherwise, and told of nothing, which
+    was never explained: only then is everything played once more.
     """
     once = partial(play, url, tally, seed=SEED, examples=EXAMPLES, phases=[Phase.generate])
     try:
